@@ -17,7 +17,10 @@ use uuid::Uuid;
 
 use crate::{
     source::UnixMillis,
-    spool::{Delivered, position::Position},
+    spool::{
+        Delivered,
+        position::{LARGEST_SEQUENCE, Position},
+    },
 };
 
 pub use file::CheckpointFile;
@@ -207,7 +210,18 @@ impl Checkpoint {
             let found = versioned.version;
             return Err(CheckpointError::Version { path, found, reads: VERSION });
         }
-        serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))
+        let checkpoint: Self =
+            serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))?;
+        match checkpoint.largest_sequence() > LARGEST_SEQUENCE {
+            true => Err(damaged("it names a delivery that no spool can have")),
+            false => Ok(checkpoint),
+        }
+    }
+
+    /// Of all that it names.
+    fn largest_sequence(&self) -> u64 {
+        let refused = self.refused.iter().map(|refused| refused.position.sequence);
+        refused.chain([self.highest().sequence, self.stored]).max().unwrap_or(0)
     }
 }
 
@@ -266,6 +280,22 @@ mod tests {
         assert_eq!(at(7, 5).later(at(9, 4)), at(7, 5));
         assert_eq!(at(9, 0).later(at(7, 5)), at(9, 0));
         assert_eq!(at(7, 0).later(at(9, 0)), at(9, 0));
+    }
+
+    #[test]
+    fn a_place_that_no_spool_can_have_is_damage() {
+        let place = Path::new("c");
+        let far = Position { sequence: LARGEST_SEQUENCE + 1, index: 1 };
+        let topic = "a".to_owned();
+        let wrong = [
+            Checkpoint { low: far, ..checkpoint() },
+            Checkpoint { held: vec![Held { topic, position: far }], ..checkpoint() },
+            Checkpoint { stored: u64::MAX, ..checkpoint() },
+        ];
+        for wrong in wrong {
+            let read = Checkpoint::from_json(place, wrong.to_json().as_bytes());
+            assert!(matches!(read, Err(CheckpointError::Damaged { .. })), "{read:?}");
+        }
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Quarantine {
         Ok(Quarantined { path, length, sha256 })
     }
 
-    /// Keeps a damaged range of a segment.
+    /// Keeps a damaged range of a segment, under the same name and with the same label whichever part of it a lane came to.
     pub fn keep_damage(
         &self,
         source: &SourceName,
@@ -173,11 +173,11 @@ impl Quarantine {
             digest.update(&piece?);
         }
         let sha256 = hex(digest.finish().as_ref());
-        let error = damage.to_string();
+        let error = damage.whole().to_string();
         let label = Label {
             version: 1,
             source: source.as_str(),
-            position: Position::start_of(damage.first_sequence).to_string(),
+            position: Position::start_of(damage.first_of_range).to_string(),
             reason: "damage",
             error: &error,
             original_topic: None,

@@ -92,8 +92,10 @@ impl RunningSource {
         if let Some(saved) = &saved {
             checkpoint.check(saved, spool.id())?;
         }
-        if config.kafka.delivery.is_exactly_once() {
-            checkpoint.writers().begin(saved.as_ref(), spool.durable_end())?;
+        let (writers, end) = (checkpoint.writers(), spool.durable_end());
+        match config.kafka.delivery.is_exactly_once() {
+            true => writers.begin(saved.as_ref(), end)?,
+            false => writers.begin_without_commits(saved.as_ref(), end)?,
         }
 
         let in_force = InForceFile::new(folder.disk().clone(), &directory);

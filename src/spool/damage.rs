@@ -17,9 +17,11 @@ pub struct Damage {
     /// Bytes `from..to` of the segment; equal when there are no bytes to keep.
     pub from: u64,
     pub to: u64,
-    /// The sequences lost are at most `first_sequence..next_sequence`.
+    /// The sequences lost are at most `first_sequence..next_sequence`, of those that the reader was to give out.
     pub first_sequence: u64,
     pub next_sequence: u64,
+    /// The first sequence of the whole range; a reader that began in the middle of the range gives out fewer.
+    pub first_of_range: u64,
     /// Ranges of `from..to` that the disk cannot read.
     pub unreadable: Vec<ops::Range<u64>>,
     file: Option<Arc<dyn DiskFile>>,
@@ -35,9 +37,20 @@ impl Damage {
             to: range.to,
             first_sequence: range.first,
             next_sequence: range.next,
+            first_of_range: range.first,
             unreadable: Vec::new(),
             file: Some(file),
         }
+    }
+
+    /// The same, found by a reader that was to give out nothing before `next`.
+    pub(super) fn seen_from(self, next: u64) -> Self {
+        Self { first_sequence: self.first_sequence.max(next), ..self }
+    }
+
+    /// The whole range, whichever part of it a reader was to give out: the name of what is kept of it is the same.
+    pub fn whole(&self) -> Self {
+        Self { first_sequence: self.first_of_range, ..self.clone() }
     }
 
     pub(super) fn unreadable(segment: PathBuf, found: Unreadable, file: Arc<dyn DiskFile>) -> Self {
@@ -52,6 +65,7 @@ impl Damage {
             to: 0,
             first_sequence,
             next_sequence,
+            first_of_range: first_sequence,
             unreadable: Vec::new(),
             file: None,
         }

@@ -18,6 +18,7 @@ use super::{
     disk::{self, Disk},
     error::OpenError,
     frame::HEAD_LENGTH,
+    position::LARGEST_SEQUENCE,
 };
 use crate::source::SourceName;
 
@@ -104,6 +105,9 @@ impl ExtentFile {
             Err(error) => return Ok(self.tells_nothing(&error)),
         }
         match serde_json::from_str(json) {
+            Ok(Content { extent, .. }) if extent.behind() > LARGEST_SEQUENCE => {
+                Ok(self.tells_nothing(&"it names a segment that no spool can have"))
+            }
             Ok(Content { extent, .. }) => Ok(Some(extent)),
             Err(error) => Ok(self.tells_nothing(&error)),
         }

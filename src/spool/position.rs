@@ -13,6 +13,10 @@ pub struct Position {
     pub index: u32,
 }
 
+/// No spool ever gives out a larger sequence number: a million a second are that many in 140,000 years. What a file claims
+/// beyond it is no place, and counting on from there would come to an end.
+pub const LARGEST_SEQUENCE: u64 = 1 << 62;
+
 impl Position {
     /// Returns the position of the first event of delivery `sequence`.
     pub fn start_of(sequence: u64) -> Self {

@@ -24,9 +24,10 @@ pub struct ReadRetry {
 type Spot = (u64, u64);
 
 impl ReadRetry {
-    /// Notes that reading went on.
-    pub fn over(&mut self) {
-        self.at = None;
+    /// Notes that `offset` was read. A lane that goes back reads what stands before a bad place again and again; only what
+    /// stands there or behind it says that the trouble is over.
+    pub fn over(&mut self, generation: u64, offset: u64) {
+        self.at.take_if(|at| *at <= (generation, offset / BLOCK_BYTES));
     }
 
     /// Notes that reading failed there; returns whether that was often enough.
@@ -67,8 +68,19 @@ mod tests {
         assert!((0..100).all(|n| !trouble.failed(1, n % 2 * BLOCK_BYTES)));
         assert!(fails_until_given_up(&mut trouble, 7 * BLOCK_BYTES));
         assert!(trouble.failed(1, 7 * BLOCK_BYTES + 1), "and so is the rest of the block");
-        trouble.over();
+        trouble.over(1, 7 * BLOCK_BYTES);
         assert!(!trouble.failed(1, 7 * BLOCK_BYTES), "it was read meanwhile");
+    }
+
+    #[test]
+    fn what_stands_before_a_bad_place_may_be_read_again_between_two_tries() {
+        let mut trouble = ReadRetry::default();
+        for _ in 1..FAILURES_UNTIL_DAMAGE {
+            assert!(!trouble.failed(2, 7 * BLOCK_BYTES));
+            trouble.over(1, 9 * BLOCK_BYTES);
+            trouble.over(2, 6 * BLOCK_BYTES);
+        }
+        assert!(trouble.failed(2, 7 * BLOCK_BYTES));
     }
 
     #[test]

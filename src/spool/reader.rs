@@ -31,7 +31,7 @@ use super::{
     recovery,
     segment::NoHeader,
     shared::Shared,
-    walk::{End, Frame, Range, Step, Unreadable, Walk, WalkError},
+    walk::{End, Frame, Range, Step, Walk, WalkError},
 };
 
 /// A reader of one spool, at a sequence number. Blocking.
@@ -85,7 +85,8 @@ impl Reader {
             };
             match walk.step(*end) {
                 Ok(Step::Frame(frame)) => {
-                    self.trouble.over();
+                    let last_byte = (frame.offset + frame.bytes.len() as u64).saturating_sub(1);
+                    self.trouble.over(walk.generation(), last_byte);
                     if let Some(next) = self.hand_out(&frame) {
                         return Ok(next);
                     }
@@ -181,19 +182,18 @@ impl Reader {
 
     /// Returns the damage to report; `None` if all of it lies before the next sequence.
     fn report(&mut self, range: Range) -> Option<Damage> {
-        let range = self.part_to_report(range)?;
-        self.damage(range)
+        let from = self.part_to_report(range)?;
+        Some(self.damage(range)?.seen_from(from))
     }
 
-    fn part_to_report(&mut self, mut range: Range) -> Option<Range> {
-        if range.first < self.next {
-            if range.next <= self.next {
-                return None;
-            }
-            range.first = self.next;
+    /// From which number on the range is to be reported, if it is.
+    fn part_to_report(&mut self, range: Range) -> Option<u64> {
+        if range.first < self.next && range.next <= self.next {
+            return None;
         }
+        let from = self.next.max(range.first);
         self.next = range.next;
-        Some(range)
+        Some(from)
     }
 
     /// Handles a walk that failed: returns the error as long as it may pass; then the damage to report, or `None` if
@@ -222,9 +222,8 @@ impl Reader {
                  log, SMART values), and move the volume"
             );
         }
-        let whole = found.range;
-        let Some(range) = self.part_to_report(whole) else { return Ok(None) };
-        Ok(Some(Damage::unreadable(segment, Unreadable { range, ..found }, file)))
+        let Some(from) = self.part_to_report(found.range) else { return Ok(None) };
+        Ok(Some(Damage::unreadable(segment, found, file).seen_from(from)))
     }
 
     /// Treats an unreadable header like a damaged one, once it has failed often enough.

@@ -131,12 +131,17 @@ fn locate(shared: &Shared, delivering: &mut Delivering, position: Position) -> L
     let mut low =
         Low { position, generation, offset: offset.max(HEADER_LENGTH), received_at: None };
     let Ok(file) = open(shared, delivering, generation) else { return low };
+    let mut before = None;
     while let Some(head) = head_at(&*file, low.offset, end.offset) {
         low.received_at = Some(head.received_at);
         if head.sequence >= position.sequence {
             break;
         }
-        shared.note(generation, Mark { sequence: head.sequence, offset: low.offset });
+        // A head alone proves nothing, and readers begin where a mark says: so its number has to follow the last one.
+        if before.is_some_and(|before| head.sequence == before + 1) {
+            shared.note(generation, Mark { sequence: head.sequence, offset: low.offset });
+        }
+        before = Some(head.sequence);
         low.offset += head.frame_length();
     }
     low

@@ -4,7 +4,7 @@ use std::io;
 
 use super::{
     disk::{self, DiskFile},
-    frame::{Checksum, HEAD_LENGTH, Head},
+    frame::{Checksum, HEAD_LENGTH, Head, MAGIC},
     walk::Range,
 };
 
@@ -23,28 +23,56 @@ pub fn is_unfinished(file: &dyn DiskFile, generation: u64, tail: Range) -> io::R
     }
     // The frame claims more bytes than there are: it was cut short, or is whole and its length is damaged. In the
     // second case a length that fits makes the checksum right.
-    let body = length - HEAD_LENGTH as u64;
-    let with_body = body.checked_sub(u64::from(head.headers_length));
-    let with_headers = body.checked_sub(u64::from(head.body_length));
-    let mut candidates = Vec::new();
-    if let Some(body_length) = with_body.and_then(|length| u32::try_from(length).ok()) {
-        candidates.push(Head { body_length, ..head });
-    }
-    if let Some(headers_length) = with_headers.and_then(|length| u16::try_from(length).ok()) {
-        candidates.push(Head { headers_length, ..head });
-    }
-    for candidate in candidates {
-        let mut checksum = Checksum::new(generation);
-        checksum.update(&candidate.to_bytes()[8..]);
-        each_piece(file, tail.from + HEAD_LENGTH as u64..tail.to, |piece| {
-            checksum.update(piece);
-            true
-        })?;
-        if checksum.value() == head.checksum {
-            return Ok(false);
+    for end in ends(file, tail)? {
+        let body = end - tail.from - HEAD_LENGTH as u64;
+        let with_body = body.checked_sub(u64::from(head.headers_length));
+        let with_headers = body.checked_sub(u64::from(head.body_length));
+        let mut candidates = Vec::new();
+        if let Some(body_length) = with_body.and_then(|length| u32::try_from(length).ok()) {
+            candidates.push(Head { body_length, ..head });
+        }
+        if let Some(headers_length) = with_headers.and_then(|length| u16::try_from(length).ok()) {
+            candidates.push(Head { headers_length, ..head });
+        }
+        for candidate in candidates {
+            let mut checksum = Checksum::new(generation);
+            checksum.update(&candidate.to_bytes()[8..]);
+            each_piece(file, tail.from + HEAD_LENGTH as u64..end, |piece| {
+                checksum.update(piece);
+                true
+            })?;
+            if checksum.value() == head.checksum {
+                return Ok(false);
+            }
         }
     }
     Ok(true)
+}
+
+/// So many places are tried at most.
+const MOST_ENDS: usize = 16;
+
+/// Where the frame at the beginning of `tail` may end: with the tail, or before a write that never ended: where another
+/// frame begins, or nothing but zeros follows.
+fn ends(file: &dyn DiskFile, tail: Range) -> io::Result<Vec<u64>> {
+    let (mut at, mut last_bytes, mut behind_last) = (tail.from + HEAD_LENGTH as u64, 0u32, tail.to);
+    let mut ends = vec![tail.to];
+    each_piece(file, at..tail.to, |piece| {
+        for byte in piece {
+            at += 1;
+            last_bytes = last_bytes << 8 | u32::from(*byte);
+            if last_bytes == u32::from_be_bytes(MAGIC) && ends.len() < MOST_ENDS {
+                ends.push(at - MAGIC.len() as u64);
+            }
+            if *byte != 0 {
+                behind_last = at;
+            }
+        }
+        true
+    })?;
+    ends.push(behind_last);
+    ends.retain(|end| *end >= tail.from + HEAD_LENGTH as u64);
+    Ok(ends)
 }
 
 fn is_zeros(file: &dyn DiskFile, tail: Range) -> io::Result<bool> {

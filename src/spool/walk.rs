@@ -134,16 +134,53 @@ impl Walk {
         Ok(Step::Broken(broken))
     }
 
-    /// Returns the highest sequence that any head in `from..end` claims, of a whole frame or not, as far as so many
-    /// frames fit there.
-    pub fn highest_claim(&mut self, from: u64, end: End) -> Result<Option<u64>, WalkError> {
-        let mut highest = None;
+    /// Returns a number behind every frame that `from..end` can have held, of which none is whole. Heads tell, as far as
+    /// they are there; where there is none, as many numbers are left out as frames have room.
+    pub fn behind_all(&mut self, from: u64, end: End) -> Result<u64, WalkError> {
+        let (mut at, mut next) = self.along_heads(from, self.expected, end)?;
+        match self.highest_claim(from, end)? {
+            // It stands where it belongs, and only its length is wrong.
+            Some((hit, head)) if (hit, head.sequence) == (at, next) => return Ok(next + 1),
+            Some((hit, head)) if head.sequence >= next => {
+                let behind = hit.saturating_add(head.frame_length()).min(end.offset);
+                (at, next) = self.along_heads(behind, head.sequence + 1, end)?;
+            }
+            _ => {}
+        }
+        match end.offset.saturating_sub(at) {
+            0 => Ok(next),
+            rest => Ok(next + (rest / HEAD_LENGTH as u64).max(1)),
+        }
+    }
+
+    /// Follows heads that stand one behind the other, the first at `at` with the number `next`. Returns where and with which
+    /// number the one belongs that is not there.
+    fn along_heads(
+        &mut self,
+        mut at: u64,
+        mut next: u64,
+        end: End,
+    ) -> Result<(u64, u64), WalkError> {
+        while let Some(head) = self.head_at(at, end.offset)? {
+            if head.sequence != next || head.frame_length() > end.offset - at {
+                break;
+            }
+            (at, next) = (at + head.frame_length(), next + 1);
+        }
+        Ok((at, next))
+    }
+
+    /// Returns the head in `from..end` with the highest sequence, of a whole frame or not, as far as so many frames fit
+    /// there; and its place.
+    fn highest_claim(&mut self, from: u64, end: End) -> Result<Option<(u64, Head)>, WalkError> {
+        let mut highest: Option<(u64, Head)> = None;
         let mut at = from;
         while let Some(hit) = self.next_magic(at, end.offset)? {
             if let Some(head) = self.head_at(hit, end.offset)?
                 && self.is_plausible(&head, from, hit)
+                && highest.is_none_or(|(_, other)| other.sequence < head.sequence)
             {
-                highest = highest.max(Some(head.sequence));
+                highest = Some((hit, head));
             }
             at = hit + 1;
         }

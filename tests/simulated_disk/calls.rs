@@ -213,6 +213,7 @@ impl DiskFile for Handle {
         let now = world.now;
         world.files[self.file].write(offset as usize, &bytes, now);
         world.note(Call::Write, &self.path);
+        world.writes_back();
         Ok(bytes.len())
     }
 
@@ -223,6 +224,7 @@ impl DiskFile for Handle {
         world.files[self.file].set_length(length as usize, now);
         world.free_behind(self.file, length);
         world.note(Call::SetLength, &self.path);
+        world.writes_back();
         Ok(())
     }
 
@@ -236,9 +238,10 @@ impl DiskFile for Handle {
         world.syncs_waiting -= 1;
         self.disk.0.sync_gate.notify_all();
         let outcome = world.trouble(Call::SyncData);
-        let World { random, files, .. } = &mut *world;
+        let World { random, files, reorders, .. } = &mut *world;
         match outcome {
             Ok(()) => files[self.file].sync(),
+            Err(_) if *reorders => files[self.file].store_some_pages(random),
             Err(_) => files[self.file].fail_to_sync(random),
         }
         world.note(Call::SyncData, &self.path);

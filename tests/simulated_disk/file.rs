@@ -1,6 +1,6 @@
 //! One file: what processes see, what is on stable storage, and which bytes differ for how long.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use super::random::Random;
 
@@ -10,12 +10,19 @@ pub struct FileData {
     stable: Vec<u8>,
     /// Written and not synced, in order, one range a write.
     dirty: Vec<Range<usize>>,
+    /// The lengths that it has had since it was synced.
+    lengths: Vec<usize>,
     written_at: u64,
 }
 
+/// What a disk stores at once, in any order; and what it stores whole or not at all.
+const PAGE: usize = 4096;
+const SECTOR: usize = 512;
+
 impl FileData {
     pub fn new(now: u64) -> Self {
-        Self { bytes: Vec::new(), stable: Vec::new(), dirty: Vec::new(), written_at: now }
+        let (bytes, stable, dirty, lengths) = Default::default();
+        Self { bytes, stable, dirty, lengths, written_at: now }
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -30,6 +37,7 @@ impl FileData {
         self.stable.clone_from(&bytes);
         self.bytes = bytes;
         self.dirty.clear();
+        self.lengths.clear();
     }
 
     pub fn write(&mut self, offset: usize, bytes: &[u8], now: u64) {
@@ -39,6 +47,7 @@ impl FileData {
         }
         self.bytes[offset..end].copy_from_slice(bytes);
         self.dirty.push(offset..end);
+        self.lengths.push(self.bytes.len());
         self.written_at = now;
     }
 
@@ -48,14 +57,64 @@ impl FileData {
         if length > before {
             self.dirty.push(before..length);
         }
+        self.lengths.push(length);
         self.written_at = now;
     }
 
     pub fn sync(&mut self) {
         self.stable.resize(self.bytes.len(), 0);
+        self.lengths.clear();
         for range in std::mem::take(&mut self.dirty) {
             self.store(range);
         }
+    }
+
+    /// The system writes one page back, before anybody has asked for it.
+    pub fn write_back(&mut self, random: &mut Random) {
+        let pages = self.dirty_pages();
+        if let Some(page) = pages.get(random.below(pages.len() as u64) as usize).cloned() {
+            let end = page.end.min(self.bytes.len());
+            if self.stable.len() < end {
+                self.stable.resize(end, 0);
+            }
+            self.store(page);
+        }
+    }
+
+    /// As [`FileData::fail_to_sync`] and [`FileData::lose_power`], of a disk that stores pages in the order that it
+    /// likes: each is there or not, now and then torn between two sectors, and the length is any that there was.
+    pub fn store_some_pages(&mut self, random: &mut Random) {
+        let pages = self.dirty_pages();
+        self.lengths.extend([self.stable.len(), self.bytes.len()]);
+        let length = self.lengths[random.below(self.lengths.len() as u64) as usize];
+        self.stable.resize(length, 0);
+        for page in pages {
+            if random.percent(50) {
+                let sectors = match random.percent(20) {
+                    true => random.below((PAGE / SECTOR) as u64) as usize,
+                    false => PAGE / SECTOR,
+                };
+                self.store(page.start..page.start + sectors * SECTOR);
+            }
+        }
+        self.dirty.clear();
+        self.lengths.clear();
+    }
+
+    /// What is on the disk is all that is left.
+    pub fn forget_the_rest(&mut self) {
+        self.bytes.clone_from(&self.stable);
+    }
+
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    fn dirty_pages(&self) -> Vec<Range<usize>> {
+        let written = self.dirty.iter().filter(|range| !range.is_empty());
+        let numbers = written.flat_map(|range| range.start / PAGE..=(range.end - 1) / PAGE);
+        let numbers: BTreeSet<_> = numbers.collect();
+        numbers.into_iter().map(|number| number * PAGE..(number + 1) * PAGE).collect()
     }
 
     /// Some of it arrives; the rest is taken for clean from now on.

@@ -9,6 +9,10 @@
 //! A failed `sync_data` behaves as Linux does: some of the bytes arrive, the rest is forgotten and a
 //! later sync says yes without them. A failed `sync_dir` leaves the names unsynced.
 //!
+//! A disk that [reorders](SimulatedDisk::reorder) writes pages of 4 KiB back when it likes: of what is not synced a later
+//! page may be there and an earlier one not, also of another file, torn between two sectors, and the length may be any
+//! that the file has had since its last sync.
+//!
 //! Faults come by chance ([`Chances`]), to order ([`SimulatedDisk::fail_next`]), or stay where they are
 //! ([`SimulatedDisk::spoil`]).
 
@@ -93,6 +97,11 @@ impl SimulatedDisk {
         world.process += 1;
         world.locks.clear();
         world.forget_what_is_not_synced();
+    }
+
+    /// From now on pages that are not synced are stored when and in which order the disk likes.
+    pub fn reorder(&self) {
+        self.world().reorders = true;
     }
 
     /// Bytes that the volume holds in all.

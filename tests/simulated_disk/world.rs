@@ -31,6 +31,8 @@ pub struct World {
     pub opened: Vec<PathBuf>,
     /// Sectors that went bad: of which file, and which bytes.
     pub unreadable: Vec<(usize, Range<u64>)>,
+    /// Pages are stored when and in which order the disk likes, until they are synced.
+    pub reorders: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,19 +75,28 @@ impl World {
             log: Vec::new(),
             opened: Vec::new(),
             unreadable: Vec::new(),
+            reorders: false,
         }
     }
 
     /// Of what was not synced a random part becomes stable, and only that is left.
     pub fn forget_what_is_not_synced(&mut self) {
-        let Self { random, files, unsynced, stable_names, .. } = self;
+        let Self { random, files, unsynced, stable_names, reorders, .. } = self;
         for (path, change) in unsynced.drain(..) {
             if random.percent(50) {
                 apply(stable_names, &path, &change);
             }
         }
         for file in files {
-            file.lose_power(random);
+            match reorders {
+                false => file.lose_power(random),
+                true => {
+                    if file.is_dirty() {
+                        file.store_some_pages(random);
+                    }
+                    file.forget_the_rest();
+                }
+            }
         }
         // A name in a directory that is not there is nowhere.
         let all = stable_names.clone();
@@ -113,6 +124,18 @@ impl World {
             Node::Directory => None,
         });
         files.sum()
+    }
+
+    /// Something was written: the disk may store a page of any file.
+    pub fn writes_back(&mut self) {
+        let Self { random, files, reorders, .. } = self;
+        if *reorders && random.percent(25) {
+            let mut dirty: Vec<_> = files.iter_mut().filter(|file| file.is_dirty()).collect();
+            let chosen = random.below(dirty.len() as u64) as usize;
+            if let Some(file) = dirty.get_mut(chosen) {
+                file.write_back(random);
+            }
+        }
     }
 
     /// Fails if that was ordered.

@@ -123,6 +123,11 @@ impl Books {
         self.spoilt.extend(flip.events);
     }
 
+    /// The volume is one of an earlier moment: what was spoilt meanwhile may be whole there.
+    pub fn is_restored(&mut self) {
+        self.healed.extend(self.spoilt.iter().cloned());
+    }
+
     /// A process starts from `saved`: what is there and not behind it may come again. Of an event only
     /// once, however many copies are read again: the first has its id. Returns how many may.
     pub fn begin_at(
@@ -136,7 +141,9 @@ impl Books {
             let event = &sent[id];
             let places = self.positions.get(id).map_or(&[][..], Vec::as_slice);
             let perhaps = self.perhaps.get(id).copied().unwrap_or(0);
-            let ahead = perhaps + places.len() - behind(saved, places, event);
+            let places: Vec<_> =
+                places.iter().filter(|(spool, _)| !self.stopped.contains(spool)).copied().collect();
+            let ahead = perhaps + places.len() - behind(saved, &places, event);
             let due = match event.is_event() {
                 true => ahead.min(1).max(usize::from(self.forgetful)),
                 false => ahead,
@@ -221,6 +228,25 @@ impl Books {
 
     fn is_safe(&self, id: &str, seen: &Seen) -> bool {
         seen.anywhere(id) || self.spoilt.contains(id) && seen.damaged_ranges > 0
+    }
+
+    /// What is nowhere else is in a range of its own spool that is in quarantine, and the label there has its number. Of what
+    /// was sent more than once that goes for one copy: the others were passed over for its sake.
+    pub fn damage_is_named(&self, seen: &Seen) {
+        for (id, places) in &self.positions {
+            let mut here =
+                places.iter().filter(|(spool, _)| !self.stopped.contains(spool)).peekable();
+            if seen.anywhere(id) || here.peek().is_none() {
+                continue;
+            }
+            let is_named = here.any(|(spool, position)| {
+                let is_it = |(of, sequences): &(usize, Range<u64>)| {
+                    of == spool && sequences.contains(&position.sequence)
+                };
+                seen.damaged.iter().any(is_it)
+            });
+            assert!(is_named, "{id} at {places:?} is nowhere, also not among {:?}", seen.damaged);
+        }
     }
 
     /// I6: more than one record of an event.

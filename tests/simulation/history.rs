@@ -11,6 +11,7 @@ mod forgotten;
 mod lead_states;
 mod left_out;
 mod limit;
+mod lying;
 mod made_again;
 mod one_too_many;
 mod process;
@@ -43,6 +44,7 @@ use millrace::{
 use self::{
     copies::Instance,
     left_out::{Excluded, Selections},
+    lying::Lying,
     replicas::Replica,
 };
 use crate::{
@@ -143,6 +145,8 @@ pub struct History {
     /// What the sources take, and how that changes.
     selections: Selections,
     excluded: Vec<Excluded>,
+    /// What the disk does, where it lies.
+    lying: Option<Lying>,
     start: Instant,
     pub counters: Counters,
 }
@@ -194,6 +198,7 @@ impl History {
             has_conditions: false,
             selections: Selections::default(),
             excluded: vec![None; names.len()],
+            lying: None,
             start: Instant::now(),
             counters: Counters::new(),
         }
@@ -260,6 +265,7 @@ impl History {
             }
             self.conditions_change();
             self.registry_goes_on();
+            self.disk_lies();
             self.one_thing();
             self.trace_checkpoints();
             if step % STEPS_A_CHECK == 0 {
@@ -301,7 +307,8 @@ impl History {
             91..93 => self.toggle_permission(),
             93..95 => self.disk_fails(),
             95..96 if self.repeats() && self.random.u8(..8) == 0 => self.flip_a_bit_of_ids(),
-            95..96 => self.flip_a_bit(),
+            95..96 if self.lying.is_none() => self.flip_a_bit(),
+            95..96 => {}
             96..98 => self.crash(),
             _ => self.restart(),
         }
@@ -346,7 +353,8 @@ impl History {
                 }
             };
             let sequences = self.processes[0].writer.append_group(&[batch.delivery]).expect("room");
-            self.books.acknowledged(&batch.ids, 0, sequences[0]);
+            let spool = self.number_of(0);
+            self.books.acknowledged(&batch.ids, spool, sequences[0]);
         }
     }
 
@@ -464,6 +472,9 @@ impl History {
         }
         if drained {
             self.books.everything_arrived(&seen);
+            if self.lying.is_some() {
+                self.books.damage_is_named(&seen);
+            }
             if self.repeats() {
                 let forgotten = if forgets { repeats.needless } else { 0 };
                 *self.counters.entry("repeat of what was forgotten").or_default() +=

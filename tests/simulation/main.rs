@@ -316,18 +316,58 @@ fn no_history_with_lead_states_loses_one_or_sends_one_out_of_turn() {
         (Senders::TwoThatRepeat, Delivery::AtLeastOnce),
         (Senders::TwoThatRepeat, Delivery::ExactlyOnce),
     ] {
-        run_those(senders, delivery, true, 60, &[], &RARE_WITH_LEAD_STATES);
+        run_those(senders, delivery, Kind::WithLeadStates, 60, &[], &RARE_WITH_LEAD_STATES);
     }
 }
 
+/// What the histories on a disk that lies must reach, all of them together.
+const RARE_ON_A_DISK_THAT_LIES: [&str; 9] = [
+    "a page of another place",
+    "a page of zeros",
+    "a page that cannot be read",
+    "bits flip",
+    "damaged range in quarantine",
+    "pages lost and kept in any order",
+    "pages that can be read again",
+    "snapshot taken",
+    "volume restored",
+];
+
+/// Seeds that found something on a disk that lies.
+const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 0] = [];
+
+#[test]
+fn no_history_on_a_disk_that_lies_breaks_a_promise() {
+    for (senders, delivery) in [
+        (Senders::One, Delivery::AtLeastOnce),
+        (Senders::TwoThatRepeat, Delivery::AtLeastOnce),
+        (Senders::One, Delivery::ExactlyOnce),
+        (Senders::TwoThatRepeat, Delivery::ExactlyOnce),
+        (Senders::One, Delivery::Switching),
+    ] {
+        let those = KEPT_ON_A_DISK_THAT_LIES.iter();
+        let those = those.filter(|(of, mode, _)| (*of, *mode) == (senders, delivery));
+        let kept: Vec<_> = those.map(|(.., seed)| *seed).collect();
+        run_those(senders, delivery, Kind::OnADiskThatLies, 60, &kept, &RARE_ON_A_DISK_THAT_LIES);
+    }
+}
+
+/// What the histories of a test have beside what all have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    WithLeadStates,
+    OnADiskThatLies,
+}
+
 fn run_all(senders: Senders, delivery: Delivery, histories: u64, kept: &[u64], rare: &[&str]) {
-    run_those(senders, delivery, false, histories, kept, rare);
+    run_those(senders, delivery, Kind::Plain, histories, kept, rare);
 }
 
 fn run_those(
     senders: Senders,
     delivery: Delivery,
-    lead_states: bool,
+    kind: Kind,
     histories: u64,
     kept: &[u64],
     rare: &[&str],
@@ -335,7 +375,7 @@ fn run_those(
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let of_this_kind = |kept: &[(Senders, Delivery, u64)]| -> Vec<u64> {
         let those = kept.iter().filter(|(of, mode, _)| (*of, *mode) == (senders, delivery));
-        those.filter(|_| !lead_states).map(|(.., seed)| *seed).collect()
+        those.filter(|_| kind == Kind::Plain).map(|(.., seed)| *seed).collect()
     };
     let kept_later = of_this_kind(&KEPT_WITH_CONDITIONS);
     let kept_last = of_this_kind(&KEPT_WITH_REGISTRY);
@@ -358,14 +398,17 @@ fn run_those(
     let mut failed = Vec::new();
     for seed in seeds {
         let mut history = History::new(seed, senders, delivery);
-        if !kept.contains(&seed) {
+        let lies = kind == Kind::OnADiskThatLies;
+        if !lies && !kept.contains(&seed) {
             history = history.with_conditions().with_selections(seed);
         }
-        if lead_states {
-            history = history.with_lead_states();
+        match kind {
+            Kind::Plain => {}
+            Kind::WithLeadStates => history = history.with_lead_states(),
+            Kind::OnADiskThatLies => history = history.with_lying_disk(seed),
         }
         // Kept seeds go on meaning what they meant.
-        if !kept.contains(&seed) && !kept_later.contains(&seed) {
+        if !lies && !kept.contains(&seed) && !kept_later.contains(&seed) {
             history = history.with_fields(seed).with_registry(seed);
         }
         if traces.is_some() {
@@ -373,7 +416,8 @@ fn run_those(
         }
         let verdict = run(history);
         if let Some(hash) = verdict.trace {
-            let _ = writeln!(hashes, "{seed} {senders:?}-{delivery:?} {hash:016x}");
+            let lies = if kind == Kind::OnADiskThatLies { "-lying" } else { "" };
+            let _ = writeln!(hashes, "{seed} {senders:?}-{delivery:?}{lies} {hash:016x}");
         }
         match verdict.counters {
             Ok(counters) => {
@@ -395,7 +439,7 @@ fn run_those(
         file.and_then(|mut file| file.write_all(hashes.as_bytes()))
             .expect("the traces can be written");
     }
-    println!("{senders:?}, {delivery:?}: {total:#?}");
+    println!("{senders:?}, {delivery:?}, {kind:?}: {total:#?}");
     assert!(failed.is_empty(), "{} histories broke a promise: {failed:?}", failed.len());
     if many {
         let times = |what: &str| total.get(what).copied().unwrap_or(0);
@@ -403,7 +447,8 @@ fn run_those(
             let repeats = matches!(delivery, Delivery::AtLeastOnce | Delivery::Switching);
             repeats || !NEVER_WITH_TRANSACTIONS.contains(*what)
         };
-        let counted = rare.iter().chain(total.keys().filter(reachable).filter(|_| !lead_states));
+        let counted =
+            rare.iter().chain(total.keys().filter(reachable).filter(|_| kind == Kind::Plain));
         let never: Vec<_> = counted.filter(|what| times(what) == 0).collect();
         assert!(never.is_empty(), "no history reached {never:?}");
     }

@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
 use millrace::{
     deliver::{checkpoint::Checkpoint, decode::fields::HELD_BACK},
-    spool::disk::Disk,
+    spool::{checksummed::checked, disk::Disk},
 };
 
 use crate::{
@@ -28,6 +29,8 @@ pub struct Seen {
     /// How many dead letters say that no rule on fields can be applied to their event.
     pub held_back: usize,
     pub damaged_ranges: usize,
+    /// Which deliveries they cover, by the number of the spool.
+    pub damaged: Vec<(usize, Range<u64>)>,
 }
 
 impl Seen {
@@ -83,18 +86,18 @@ pub fn look(
             assert!(in_order, "{id} on {topic} comes too late");
         }
     }
-    for (disk, quarantine) in quarantines {
-        look_at_quarantine(disk, quarantine, sent, &mut seen);
+    for (spool, (disk, quarantine)) in quarantines.iter().enumerate() {
+        look_at_quarantine(spool, disk, quarantine, sent, &mut seen);
     }
     seen
 }
 
-/// The checkpoint that a process would find if it started now.
+/// The checkpoint that a process would find if it started now; none where the disk has spoilt it.
 pub fn checkpoint(disk: &SimulatedDisk, directory: &Path) -> Option<Checkpoint> {
     let names = disk.list(directory).unwrap_or_default();
     let file = names.iter().find(|name| *name == "checkpoint")?;
-    let text = String::from_utf8(disk.content(&directory.join(file))).expect("text");
-    let json = text.lines().next().expect("a first line");
+    let content = disk.content(&directory.join(file));
+    let json = checked(&content).ok()?;
     Some(serde_json::from_str(json).expect("a checkpoint is whole"))
 }
 
@@ -120,7 +123,16 @@ fn look_at_dead_letter(
     seen.dead_lettered.insert(id);
 }
 
+/// Which deliveries the label of a damaged range says that it covers.
+fn sequences_in(label: &[u8]) -> Option<Range<u64>> {
+    let label: serde_json::Value = serde_json::from_slice(label).ok()?;
+    let (_, behind) = label["error"].as_str()?.split_once("sequences ")?;
+    let (first, next) = behind.split(',').next()?.split_once("..")?;
+    Some(first.parse().ok()?..next.parse().ok()?)
+}
+
 fn look_at_quarantine(
+    spool: usize,
     disk: &SimulatedDisk,
     quarantine: &Path,
     sent: &BTreeMap<String, Sent>,
@@ -131,6 +143,8 @@ fn look_at_quarantine(
         let bytes = disk.content(&quarantine.join(format!("{stem}.bytes")));
         if stem.starts_with("damage-") {
             seen.damaged_ranges += 1;
+            let label = disk.content(&quarantine.join(&name));
+            seen.damaged.extend(sequences_in(&label).map(|sequences| (spool, sequences)));
             continue;
         }
         let id = id_in(&bytes).expect("an event in quarantine has its original");

@@ -1,6 +1,11 @@
 //! Sealed segments that are not what they were, and how the reader tells.
 
-use millrace::spool::{Next, ReadError};
+use std::{path::Path, sync::Arc};
+
+use millrace::{
+    deliver::quarantine::Quarantine,
+    spool::{Config, Next, ReadError, disk::Disk, position::Position},
+};
 
 use crate::{
     simulated_disk::{Chances, SimulatedDisk},
@@ -187,4 +192,49 @@ fn a_failed_read_can_be_tried_again_and_skips_nothing() {
     }
     assert_eq!(read, [1, 2, 3, 4, 5, 6]);
     assert!(failed > 0);
+}
+
+/// What is delivered is looked up by heads alone, and where they stand is remembered for readers. A number that is wrong
+/// there must not lead one of them past whole frames.
+#[test]
+fn a_number_that_the_disk_spoils_behind_the_forwarder_leads_no_reader_past_what_is_whole() {
+    let (disk, large) = (SimulatedDisk::new(1), Config { segment_size: 120_000, ..config() });
+    let (mut writer, _) = try_open(&disk, &large, None).unwrap();
+    let mut begins = Vec::new();
+    for n in 1..=600 {
+        begins.push(disk.info(&segment(1)).map_or(64, |info| info.length as usize));
+        append(&mut writer, body(n, 200)).unwrap();
+    }
+    assert_eq!(segments(&disk).len(), 2, "a start reads only the last one");
+    let bytes = disk.content(&segment(1));
+    for hit in 200..320 {
+        let mut spoilt = bytes.clone();
+        spoilt[begins[hit - 1] + 8..][..8].copy_from_slice(&5u64.to_le_bytes());
+        disk.kill();
+        disk.set_content(&segment(1), bytes.clone());
+        let (_writer, spool) = try_open(&disk, &large, Some(Position::start_of(2))).unwrap();
+        disk.set_content(&segment(1), spoilt);
+        let low = hit as u64 + 2;
+        spool.delivered(Position::start_of(low));
+        assert_reads_series(&spool, low..601, 200);
+    }
+}
+
+/// A lane that began in the middle of a damaged range comes to a part of it. What is in quarantine is that of the whole.
+#[test]
+fn a_reader_that_comes_to_a_part_of_a_damaged_range_takes_nothing_from_what_is_kept_of_the_whole() {
+    let (disk, mut bytes, ends) = two_segments();
+    bytes[64..ends[1]].fill(0);
+    disk.set_content(&segment(1), bytes);
+    let (_writer, spool) = open(&disk);
+    let quarantine = Quarantine::new(Arc::new(disk.clone()), Path::new("/spool/leads"));
+    let label = |from| {
+        let (_, damages) = read_all(&mut spool.reader(from));
+        assert_eq!(damages[0].first_sequence..damages[0].next_sequence, from..3);
+        let kept = quarantine.keep_damage(&source(), &damages[0], 0).unwrap();
+        disk.content(&kept.path.with_extension("json"))
+    };
+    let whole = String::from_utf8(label(1)).unwrap();
+    assert!(whole.contains("sequences 1..3"), "{whole}");
+    assert_eq!(String::from_utf8(label(2)).unwrap(), whole);
 }

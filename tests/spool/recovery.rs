@@ -225,3 +225,48 @@ fn files_of_other_names_are_left_alone() {
     assert_reads_series(&open(&disk).1, 1..4, 20);
     assert!(disk.info(&stranger).is_ok());
 }
+
+/// The second delivery was acknowledged, and power went in the middle of the next write; later its length goes bad.
+#[test]
+fn a_whole_frame_whose_length_goes_bad_is_not_cut_with_the_torn_write_behind_it() {
+    let (disk, bytes, ends) = three();
+    let torn = [&bytes[ends[1]..ends[2] - 5], &bytes[ends[1]..ends[1] + 10], &[0; 100], &[]];
+    for (behind, byte, bit) in torn.iter().flat_map(|behind| {
+        [24, 25, 28, 29, 30, 31]
+            .into_iter()
+            .flat_map(move |at| (0..8).map(move |bit| (behind, at, bit)))
+    }) {
+        let mut spoilt = [&bytes[..ends[1]], behind].concat();
+        spoilt[ends[0] + byte] ^= 1 << bit;
+        disk.kill();
+        disk.set_content(&segment(1), spoilt);
+        let (_writer, spool) = open(&disk);
+        let (deliveries, damages) = read_all(&mut spool.reader(1));
+        let what = format!("bit {bit} of byte {byte}, and {} bytes behind it", behind.len());
+        assert_eq!(deliveries, [(1, body(1, 20))], "{what}");
+        assert!(damages.iter().any(|damage| damage.first_sequence == 2), "{what}: {damages:?}");
+        assert!(spool.durable_end() > 2, "{what}");
+    }
+}
+
+/// A page of the last segment has what belongs elsewhere: how many deliveries it held, no head says.
+#[test]
+fn numbers_of_deliveries_that_are_gone_with_their_heads_are_not_given_again() {
+    let (disk, bytes, ends) = three();
+    for from in [64, ends[0], ends[1], ends[0] + 40, ends[1] + 40] {
+        for filling in [0xa5, b'{'] {
+            let mut spoilt = bytes.clone();
+            spoilt[from..].fill(filling);
+            disk.kill();
+            disk.set_content(&segment(1), spoilt);
+            let (mut writer, spool) = open(&disk);
+            assert!(spool.durable_end() > 3, "from {from}: {}", spool.durable_end());
+            let (deliveries, damages) = read_all(&mut spool.reader(1));
+            let lost = 3 - deliveries.len() as u64;
+            let reported: u64 = damages.iter().map(|it| it.next_sequence - it.first_sequence).sum();
+            assert!(reported >= lost, "from {from}: {damages:?}");
+            assert!(append(&mut writer, body(9, 20)).unwrap() > 3);
+            disk.vanish(&segment(spool.durable_end() - 1));
+        }
+    }
+}

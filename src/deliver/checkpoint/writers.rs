@@ -3,8 +3,8 @@
 //! A copy of a volume (a restored snapshot, a machine that was believed dead) has the same spool, and both copies take
 //! in deliveries of their own behind the place where it was copied. A checkpoint on the topic that speaks of the other
 //! copy's deliveries would pass over events here that no process has delivered. So each process of exactly-once
-//! delivery enters itself here, durably, before it commits its first checkpoint, and each start notes where the spool
-//! ends before it takes anything in. A checkpoint on the topic is this spool's own if its writer is known here and it
+//! delivery enters itself here, durably, before it commits its first checkpoint, and each start, in either mode, notes
+//! where the spool ends before it takes anything in. A checkpoint on the topic is this spool's own if its writer is known here and it
 //! lies within the end of the spool at the start of the next process.
 //!
 //! One small file beside the checkpoint: a line of JSON, and its CRC32C in hexadecimal. Without it, or when it is
@@ -96,6 +96,20 @@ impl Writers {
             return Ok(());
         }
         self.store(writers)
+    }
+
+    /// As [`Writers::begin`], for a process that commits nothing (at-least-once delivery). No process that committed before
+    /// it has passed what it takes in, whatever a later process finds on the topic.
+    pub fn begin_without_commits(
+        &self,
+        saved: Option<&Checkpoint>,
+        end: u64,
+    ) -> Result<(), CheckpointError> {
+        let has_writer = saved.is_some_and(|saved| saved.writer.is_some());
+        match has_writer || self.load()?.is_some() {
+            true => self.begin(saved, end),
+            false => Ok(()), // no process has ever committed
+        }
     }
 
     /// Returns the relation of `found`, a checkpoint on the topic, to this spool.
@@ -232,6 +246,19 @@ mod tests {
         writers.begin(None, 5).unwrap();
         assert_eq!([A, B].map(|id| origin(&writers, 5, id)), [Origin::Own; 2]);
         assert_eq!(origin(&writers, 6, A), Origin::Beyond(5));
+    }
+
+    #[test]
+    fn what_a_process_takes_in_that_commits_nothing_was_not_passed_by_those_that_committed_before_it()
+     {
+        let (folder, writers) = writers();
+        writers.begin_without_commits(None, 7).unwrap();
+        assert!(!folder.path().join("writers").exists(), "no process has ever committed");
+        writers.enter(A, None).unwrap();
+        writers.begin_without_commits(None, 41).unwrap();
+        writers.begin(None, 71).unwrap();
+        assert_eq!(origin(&writers, 41, A), Origin::Own);
+        assert_eq!(origin(&writers, 42, A), Origin::Beyond(41));
     }
 
     #[test]

@@ -163,8 +163,8 @@ impl LastSegment {
         }
         let mut walk = Walk::new(self.file.clone(), self.generation, tail.from, expected);
         let end = End { offset: self.length, sequence: u64::MAX };
-        let next = match walk.highest_claim(tail.from, end) {
-            Ok(highest) => highest.unwrap_or(expected) + 1,
+        let next = match walk.behind_all(tail.from, end) {
+            Ok(next) => next,
             Err(WalkError::Io { error, .. }) if self.is_given_up(tail.from, &error, trouble) => {
                 behind_all_of(tail, expected)
             }

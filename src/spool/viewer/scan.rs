@@ -127,11 +127,11 @@ impl Scan {
         }
         let generation = self.walk.generation();
         self.walk = Walk::new(self.file.clone(), generation, range.from, range.first);
-        let claim = match tail::is_unfinished(&*self.file, generation, range) {
+        let behind = match tail::is_unfinished(&*self.file, generation, range) {
             Ok(true) => None,
             Ok(false) => {
-                let claim = self.walk.highest_claim(range.from, self.end);
-                Some(claim.map_err(|error| reader::failed(error, self.path.clone()))?)
+                let behind = self.walk.behind_all(range.from, self.end);
+                Some(behind.map_err(|error| reader::failed(error, self.path.clone()))?)
             }
             // Cut while it was being read.
             Err(error)
@@ -142,9 +142,9 @@ impl Scan {
             }
             Err(error) => return Err(self.io(range.from, error)),
         };
-        let next = claim.map_or(range.first, |claim| claim.unwrap_or(range.first) + 1);
+        let next = behind.unwrap_or(range.first);
         self.walk = Walk::new(self.file.clone(), generation, range.to, next);
-        Ok(Some(match claim {
+        Ok(Some(match behind {
             None => Seen::Unfinished { from: range.from, to: range.to },
             Some(_) => self.damage(Range { next, ..range }),
         }))

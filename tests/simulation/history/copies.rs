@@ -87,6 +87,9 @@ impl History {
 
     /// The process ends: another one has its spool. What happens next happens to that one.
     pub(super) fn stops_for_good(&mut self, error: &ForwardError) {
+        if self.lying.is_some() {
+            return self.begins_anew(error);
+        }
         tracing::debug!(self.volume, %error, "stops for good");
         let what = match error {
             ForwardError::Fenced { .. } if !self.processes.is_empty() => "stopped while it ran",

@@ -15,7 +15,7 @@ use millrace::{
     },
     kafka::produce::Sink,
     observe::metrics::Metrics,
-    source::{SourceKind, SourceName},
+    source::SourceKind,
     spool::{Folder, Spool, Writer},
 };
 
@@ -145,12 +145,14 @@ impl History {
         let directory = &self.config.directory;
         let deduplicator =
             Deduplicator::open(disk, directory, self.deduplicate, &self.sources, &self.metrics);
-        let saved: Saved = self.sources.iter().map(|source| load(&folder, source)).collect();
+        let sources = self.sources.clone();
+        let saved: Saved = sources.iter().map(|source| self.load(&folder, source)).collect();
         tracing::debug!(self.volume, self.exactly_once, ?saved, "start");
         let seen = self.look();
         self.books.nothing_is_passed(&self.saved(), &seen, &self.sender.sent);
         match self.delivery {
             Delivery::AtLeastOnce => {
+                let saved = self.of_this_volume(&saved);
                 self.books.begin_at(&saved, &seen, &self.sender.sent);
             }
             Delivery::ExactlyOnce | Delivery::Copied => self.books.begin_without_repeats(&seen),
@@ -169,21 +171,21 @@ impl History {
 
     /// What a start does before anything is taken in.
     fn open_source(
-        &self,
+        &mut self,
         source: usize,
         saved: Option<&Checkpoint>,
         folder: &Arc<Folder>,
     ) -> Result<(Writer, Spool, CheckpointFile, InForce), ForwardError> {
         let selection = self.selection(source);
-        let source = &self.sources[source];
-        let directory = folder.source_directory(source);
+        let source = self.sources[source].clone();
+        let directory = folder.source_directory(&source);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         checkpoint.check_fence()?;
         let delivered = saved.map(Checkpoint::delivered);
-        let (writer, spool) =
-            folder.spool(source, None, &self.metrics, delivered).expect("the spool opens");
-        if self.exactly_once {
-            checkpoint.writers().begin(saved, spool.durable_end())?;
+        let (writer, spool) = self.open_spool(&source, delivered, folder);
+        match self.exactly_once {
+            true => checkpoint.writers().begin(saved, spool.durable_end())?,
+            false => checkpoint.writers().begin_without_commits(saved, spool.durable_end())?,
         }
         let file = InForceFile::new(folder.disk().clone(), &directory);
         let in_force = file.begin(spool.id(), &selection, spool.durable_end(), saved)?;
@@ -195,7 +197,7 @@ impl History {
         self.exactly_once = true;
         let disk = Arc::new(self.disk.clone());
         let folder = Folder::open(disk, &self.config).expect("the folder opens");
-        let saved = load(&folder, &self.sources[0]);
+        let saved = self.load(&folder, &self.sources[0].clone());
         let (mut writer, _spool, ..) = self.open_source(0, saved.as_ref(), &folder)?;
         let batch = self.batch(0);
         if let Ok(sequences) = writer.append_group(&[batch.delivery]) {
@@ -210,7 +212,7 @@ impl History {
     }
 
     fn start_source(
-        &self,
+        &mut self,
         source: usize,
         saved: Option<Checkpoint>,
         folder: &Arc<Folder>,
@@ -274,6 +276,14 @@ impl History {
 }
 
 impl History {
+    /// These checkpoints, by the numbers of their spools.
+    pub(super) fn of_this_volume(&self, saved: &Saved) -> Saved {
+        let mut all = vec![None; self.volumes.len() * self.sources.len()];
+        let first = self.number_of(0);
+        all[first..first + saved.len()].clone_from_slice(saved);
+        all
+    }
+
     /// The last checkpoints on the topic that speak of each spool: of copies, those of the process that
     /// works there.
     pub(super) fn committed(&self) -> Saved {
@@ -286,9 +296,4 @@ impl History {
         }
         committed
     }
-}
-
-fn load(folder: &Folder, source: &SourceName) -> Option<Checkpoint> {
-    let file = CheckpointFile::new(folder.disk().clone(), &folder.source_directory(source));
-    file.load().expect("a checkpoint is whole")
 }

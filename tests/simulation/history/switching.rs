@@ -28,7 +28,9 @@ impl History {
         let was_exactly_once = self.exactly_once_before;
         let mut saved = files.clone();
         if self.exactly_once {
-            for (file, topic) in saved.iter_mut().zip(self.committed()) {
+            let committed = self.committed();
+            for (file, topic) in saved.iter_mut().zip(committed.into_iter().skip(self.number_of(0)))
+            {
                 let (Some(before), Some(topic)) = (file.clone(), topic.clone()) else {
                     *file = file.take().or(topic);
                     continue;
@@ -41,6 +43,7 @@ impl History {
                 }
             }
         }
+        let saved = self.of_this_volume(&saved);
         let may_repeat = self.books.begin_at(&saved, seen, &self.sender.sent);
         match (was_exactly_once, self.exactly_once) {
             (Some(false), true) => self.count("switched to exactly once"),

@@ -75,7 +75,7 @@ impl History {
         }
     }
 
-    fn random_directory(&mut self) -> PathBuf {
+    pub(super) fn random_directory(&mut self) -> PathBuf {
         let source = self.random_source();
         self.config.directory.join(self.sources[source].as_str())
     }
