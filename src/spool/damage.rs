@@ -43,7 +43,7 @@ impl Damage {
         }
     }
 
-    /// The same, found by a reader that was to give out nothing before `next`.
+    /// Returns this damage as a reader reports it that was to give out nothing before `next`.
     pub(super) fn seen_from(self, next: u64) -> Self {
         Self { first_sequence: self.first_sequence.max(next), ..self }
     }
