@@ -17,6 +17,8 @@ pub struct ReadRetry {
     /// The block at which reading failed last, and how often in a row.
     at: Option<Spot>,
     failures: u32,
+    /// The generation and the byte of the last failure.
+    failed_last: (u64, u64),
     passed: BTreeSet<Spot>,
 }
 
@@ -24,10 +26,12 @@ pub struct ReadRetry {
 type Spot = (u64, u64);
 
 impl ReadRetry {
-    /// Notes that `offset` was read. A lane that goes back reads what stands before a bad place again and again; only what
-    /// stands there or behind it says that the trouble is over.
+    /// Notes that what begins at `offset` was read. A lane that goes back reads what stands before a bad place again and
+    /// again; only what stands there or behind it says that the trouble is over.
     pub fn over(&mut self, generation: u64, offset: u64) {
-        self.at.take_if(|at| *at <= (generation, offset / BLOCK_BYTES));
+        if (generation, offset) >= self.failed_last {
+            self.at = None;
+        }
     }
 
     /// Notes that reading failed there; returns whether that was often enough.
@@ -36,6 +40,7 @@ impl ReadRetry {
         if self.passed.contains(&place) {
             return true;
         }
+        self.failed_last = (generation, offset);
         if self.at != Some(place) {
             (self.at, self.failures) = (Some(place), 0);
         }
@@ -68,7 +73,7 @@ mod tests {
         assert!((0..100).all(|n| !trouble.failed(1, n % 2 * BLOCK_BYTES)));
         assert!(fails_until_given_up(&mut trouble, 7 * BLOCK_BYTES));
         assert!(trouble.failed(1, 7 * BLOCK_BYTES + 1), "and so is the rest of the block");
-        trouble.over(1, 7 * BLOCK_BYTES);
+        trouble.over(1, 7 * BLOCK_BYTES + 1);
         assert!(!trouble.failed(1, 7 * BLOCK_BYTES), "it was read meanwhile");
     }
 
@@ -76,11 +81,18 @@ mod tests {
     fn what_stands_before_a_bad_place_may_be_read_again_between_two_tries() {
         let mut trouble = ReadRetry::default();
         for _ in 1..FAILURES_UNTIL_DAMAGE {
-            assert!(!trouble.failed(2, 7 * BLOCK_BYTES));
+            assert!(!trouble.failed(2, 7 * BLOCK_BYTES + 100));
             trouble.over(1, 9 * BLOCK_BYTES);
-            trouble.over(2, 6 * BLOCK_BYTES);
+            trouble.over(2, 7 * BLOCK_BYTES + 50);
         }
-        assert!(trouble.failed(2, 7 * BLOCK_BYTES));
+        assert!(trouble.failed(2, 7 * BLOCK_BYTES + 100));
+        trouble.passed(2, 7 * BLOCK_BYTES + 100);
+        for _ in 1..FAILURES_UNTIL_DAMAGE {
+            assert!(!trouble.failed(3, 0));
+            assert!(trouble.failed(2, 7 * BLOCK_BYTES + 100), "on the way to it once more");
+            trouble.over(2, 9 * BLOCK_BYTES);
+        }
+        assert!(trouble.failed(3, 0));
     }
 
     #[test]

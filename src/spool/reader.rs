@@ -85,8 +85,7 @@ impl Reader {
             };
             match walk.step(*end) {
                 Ok(Step::Frame(frame)) => {
-                    let last_byte = (frame.offset + frame.bytes.len() as u64).saturating_sub(1);
-                    self.trouble.over(walk.generation(), last_byte);
+                    self.trouble.over(walk.generation(), frame.offset);
                     if let Some(next) = self.hand_out(&frame) {
                         return Ok(next);
                     }

@@ -147,25 +147,33 @@ impl Walk {
             }
             _ => {}
         }
-        match end.offset.saturating_sub(at) {
-            0 => Ok(next),
-            rest => Ok(next + (rest / HEAD_LENGTH as u64).max(1)),
-        }
+        let rest = end.offset.saturating_sub(at) / HEAD_LENGTH as u64;
+        Ok((next + rest).max(self.expected + 1))
     }
 
-    /// Follows heads that stand one behind the other, the first at `at` with the number `next`. Returns where and with which
-    /// number the one belongs that is not there.
+    /// Follows heads that stand one behind the other, the first at `at` with the number `next`. One whose magic or number is
+    /// wrong counts where its length leads to the end, or to the next one. Returns where and with which number the one
+    /// belongs that is not there.
     fn along_heads(
         &mut self,
         mut at: u64,
         mut next: u64,
         end: End,
     ) -> Result<(u64, u64), WalkError> {
-        while let Some(head) = self.head_at(at, end.offset)? {
-            if head.sequence != next || head.frame_length() > end.offset - at {
+        while end.offset.saturating_sub(at) >= HEAD_LENGTH as u64 {
+            let mut bytes =
+                self.window.get(&*self.file, at, HEAD_LENGTH as u64, end.offset)?.to_vec();
+            let has_magic = bytes.starts_with(&frame::MAGIC);
+            bytes[..frame::MAGIC.len()].copy_from_slice(&frame::MAGIC);
+            let Some(head) = Head::parse(&bytes) else { break };
+            let behind = at.saturating_add(head.frame_length());
+            let is_right = has_magic && head.sequence == next && behind <= end.offset;
+            let leads_on = behind < end.offset
+                && self.head_at(behind, end.offset)?.is_some_and(|it| it.sequence == next + 1);
+            if !is_right && !leads_on && behind != end.offset {
                 break;
             }
-            (at, next) = (at + head.frame_length(), next + 1);
+            (at, next) = (behind, next + 1);
         }
         Ok((at, next))
     }

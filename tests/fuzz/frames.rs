@@ -167,7 +167,9 @@ impl Whole {
     fn new() -> Self {
         let disk = SimulatedDisk::new(1);
         let (mut writer, spool) = open(&disk, None).expect("an empty spool opens");
-        (1..=DELIVERIES).for_each(|number| drop(append(&mut writer, number)));
+        (1..=DELIVERIES).for_each(|number| {
+            append(&mut writer, number);
+        });
         drop((writer, spool));
         disk.kill();
         let mut names = disk.list(&segments()).expect("there are segments");
