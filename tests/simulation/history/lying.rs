@@ -201,11 +201,12 @@ impl History {
 
     /// A start has refused the older volume: the operator begins with an empty one.
     pub(super) fn begins_anew(&mut self, error: &ForwardError) {
-        let is_refused = match error {
-            ForwardError::Fenced { .. } | ForwardError::AheadOfSpool { .. } => true,
-            ForwardError::Checkpoint(CheckpointError::Fenced { .. }) => true,
-            _ => false,
-        };
+        let is_refused = matches!(
+            error,
+            ForwardError::Fenced { .. }
+                | ForwardError::AheadOfSpool { .. }
+                | ForwardError::Checkpoint(CheckpointError::Fenced { .. })
+        );
         let was_restored = self.counters.contains_key("volume restored");
         let has_forgotten = self.counters.contains_key("the file of writers is spoilt");
         assert!(is_refused && (was_restored || has_forgotten), "no start goes on: {error}");
