@@ -17,7 +17,7 @@ pub struct Damage {
     /// Bytes `from..to` of the segment; equal when there are no bytes to keep.
     pub from: u64,
     pub to: u64,
-    /// The sequences lost are at most `first_sequence..next_sequence`, of those that the reader was to give out.
+    /// The sequences lost are at most `first_sequence..next_sequence`, of those that the reader gives out.
     pub first_sequence: u64,
     pub next_sequence: u64,
     /// The first sequence of the whole range; a reader that began in the middle of the range gives out fewer.
@@ -43,12 +43,12 @@ impl Damage {
         }
     }
 
-    /// Returns this damage as a reader reports it that was to give out nothing before `next`.
+    /// Returns this damage for a reader that was to give out nothing before `next`.
     pub(super) fn seen_from(self, next: u64) -> Self {
         Self { first_sequence: self.first_sequence.max(next), ..self }
     }
 
-    /// The whole range, whichever part of it a reader was to give out: the name of what is kept of it is the same.
+    /// Returns the damage of the whole range, whichever part of it a reader reports: what is kept of it has one name.
     pub fn whole(&self) -> Self {
         Self { first_sequence: self.first_of_range, ..self.clone() }
     }

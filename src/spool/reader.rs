@@ -91,6 +91,15 @@ impl Reader {
                     }
                 }
                 Ok(Step::Broken(range)) => {
+                    if let Some(error) = unreadable_in(walk.file(), range) {
+                        // A head led past it, and what is to be kept of it has to be read.
+                        let (file, generation) = (walk.file().clone(), walk.generation());
+                        *walk = Walk::new(file, generation, range.from, range.first);
+                        if let Some(damage) = self.give_up(error)? {
+                            return Ok(Next::Damage(damage));
+                        }
+                        continue;
+                    }
                     if let Some(damage) = self.report(range) {
                         return Ok(Next::Damage(damage));
                     }
@@ -245,6 +254,13 @@ impl Reader {
     fn segment(&self) -> Option<PathBuf> {
         self.open.as_ref().map(|(walk, _)| self.shared.segment_path(walk.generation()))
     }
+}
+
+/// Returns why a part of `range` cannot be read, if that is so.
+fn unreadable_in(file: &Arc<dyn DiskFile>, range: Range) -> Option<WalkError> {
+    let damage = Damage::new(PathBuf::new(), range, file.clone());
+    let error = damage.pieces().find_map(Result::err)?;
+    disk::is_unreadable(&error).then_some(WalkError::Io { offset: range.from, error })
 }
 
 /// Turns a walk's error into one that names the segment.

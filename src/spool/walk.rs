@@ -137,6 +137,9 @@ impl Walk {
     /// Returns a number behind every frame that `from..end` can have held, of which none is whole. Heads tell, as far as
     /// they are there; where there is none, as many numbers are left out as frames have room.
     pub fn behind_all(&mut self, from: u64, end: End) -> Result<u64, WalkError> {
+        if self.is_one_frame(from, end)? {
+            return Ok(self.expected + 1);
+        }
         let (mut at, mut next) = self.along_heads(from, self.expected, end)?;
         match self.highest_claim(from, end)? {
             // It stands where it belongs, and only its length is wrong.
@@ -149,6 +152,35 @@ impl Walk {
         }
         let rest = end.offset.saturating_sub(at) / HEAD_LENGTH as u64;
         Ok((next + rest).max(self.expected + 1))
+    }
+
+    /// Returns whether `from..end` is the frame that is due there, and one of its lengths alone is wrong.
+    fn is_one_frame(&mut self, from: u64, end: End) -> Result<bool, WalkError> {
+        let Some(head) = self.head_at(from, end.offset)? else { return Ok(false) };
+        let begin = from + HEAD_LENGTH as u64;
+        let behind_head = end.offset - begin;
+        let with_body = behind_head.checked_sub(u64::from(head.headers_length));
+        let with_headers = behind_head.checked_sub(u64::from(head.body_length));
+        let with_body = with_body.and_then(|length| u32::try_from(length).ok());
+        let with_headers = with_headers.and_then(|length| u16::try_from(length).ok());
+        let candidates = [
+            with_body.map(|body_length| Head { body_length, ..head }),
+            with_headers.map(|headers_length| Head { headers_length, ..head }),
+        ];
+        for candidate in candidates.into_iter().flatten() {
+            let mut checksum = Checksum::new(self.generation);
+            checksum.update(&candidate.to_bytes()[8..]);
+            let mut at = begin;
+            while at < end.offset {
+                let piece = (end.offset - at).min(BUFFER_BYTES);
+                checksum.update(&self.window.get(&*self.file, at, piece, end.offset)?);
+                at += piece;
+            }
+            if checksum.value() == head.checksum && head.sequence == self.expected {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Follows heads that stand one behind the other, the first at `at` with the number `next`. One whose magic or number is

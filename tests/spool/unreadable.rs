@@ -231,3 +231,26 @@ fn who_only_looks_sees_what_lies_behind_a_header_that_the_disk_can_not_read() {
     assert_eq!(frames.from..frames.to, bytes);
     assert_eq!(deliveries, place.count() - (sequences.end - sequences.start));
 }
+
+/// The number in a head is wrong, so that nobody reads the body before the next delivery is found by the length.
+#[test]
+fn a_broken_head_that_leads_past_a_bad_sector_is_damage_of_which_the_rest_is_kept() {
+    let disk = SimulatedDisk::new(1);
+    let config = Config { segment_size: 36_000, ..config() };
+    let (mut writer, spool) = try_open(&disk, &config, None).unwrap();
+    append_series(&mut writer, 1..2, 10_000);
+    let second = disk.content(&segment(1)).len();
+    append_series(&mut writer, 2..6, 10_000);
+    let mut bytes = disk.content(&segment(1));
+    bytes[second + 8..][..8].copy_from_slice(&1u64.to_le_bytes());
+    disk.set_content(&segment(1), bytes);
+    let sector = (second as u64 / SECTOR + 1) * SECTOR;
+    disk.spoil(&segment(1), sector..sector + SECTOR);
+    let (deliveries, damages, failures) = read_patiently(&mut spool.reader(1));
+    assert_eq!(deliveries.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [1, 3, 4, 5]);
+    let [damage] = &damages[..] else { panic!("{damages:?}") };
+    assert_eq!((damage.first_sequence, damage.next_sequence), (2, 3));
+    let [hole] = &damage.unreadable[..] else { panic!("{damage}") };
+    assert_eq!(*hole, sector..sector + SECTOR);
+    assert!(damage.pieces().all(|piece| piece.is_ok()) && failures > 0);
+}

@@ -126,7 +126,7 @@ impl History {
     }
 
     /// The pages can be read again: what was passed by meanwhile comes late, or not at all.
-    fn mend(&mut self) {
+    pub(super) fn mend(&mut self) {
         let volume = self.volume;
         let Some(lying) = &mut self.lying else { return };
         if lying.unreadable == 0 {
