@@ -1,12 +1,14 @@
 //! An event: one activity or CloudEvent inside a delivery, as ranges of the delivery's body.
 
 mod lead_state;
+mod members;
 
 use std::{borrow::Cow, fmt, ops::Deref};
 
 use smol_str::{SmolStr, SmolStrBuilder};
 
 pub use lead_state::{LEAD_STATE_SOURCE, LeadChange, LeadState, MERGED_INTO_HEADER, Part};
+pub use members::{Attribute, Form, Member, Members, Spelled};
 
 /// The four products of Data Streams, and any other events that Adobe may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -304,6 +306,8 @@ pub struct Event<'a> {
     pub headers: Vec<(&'static str, Cow<'a, str>)>,
     /// The record's value.
     pub value: Pieces<'a>,
+    /// The members of the value, where decoding was asked for them and they are the usual ones.
+    pub members: Option<&'a Members<'a>>,
     /// The event's own bytes, as they stand in the body.
     pub original: &'a [u8],
     /// The state of a lead, if this item is not an event of the sender's but was derived from such.

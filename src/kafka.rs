@@ -6,6 +6,7 @@
 //!   one, shared by all producers. It also finds out whether the cluster is away.
 //! - [`inspect`](inspect()) asks a cluster once, for `check --connect`; [`ensure_topics`] makes missing
 //!   topics, for `topics --create`.
+//! - [`Exchange`] writes and reads the topic by which replicas tell each other something.
 //! - [`Reader`] reads topics from their beginning: the demo counts arrived events by it.
 //! - [`MockCluster`] is librdkafka's in-process cluster, for the demo and for fast tests.
 
@@ -21,6 +22,7 @@ mod committed;
 mod context;
 mod ensure;
 mod errors;
+mod exchange;
 mod inspect;
 mod login;
 mod mock;
@@ -37,6 +39,7 @@ mod transactions;
 mod watch;
 
 pub use ensure::{Difference, Ensured, ensure_topics};
+pub use exchange::{Exchange, Letter, Mailbox, Terms};
 pub use inspect::{
     InspectError, Report, TopicInfo, existing_topics, inspect, is_not_compacted,
     may_have_transactions,
@@ -45,7 +48,7 @@ pub use mock::{Fault, MockCluster, MockError};
 pub use producer::Producer;
 pub use properties::{is_secured, validate as validate_properties};
 pub use reader::{ReadError, ReadRecord, Reader, Select};
-pub use topics::{Made, TopicMaker, Topics, of_checkpoints, of_lead_states};
+pub use topics::{Made, TopicMaker, Topics, of_checkpoints, of_ids, of_lead_states};
 pub use transactions::Identity;
 pub use watch::Watch;
 

@@ -27,6 +27,7 @@ mod readiness;
 mod reload;
 pub(crate) mod replay;
 mod set_aside;
+mod sharing;
 mod source;
 mod status;
 pub mod versions;
@@ -62,7 +63,7 @@ use crate::{
         },
         receive::Receiver,
     },
-    kafka::{TopicMaker, Topics},
+    kafka::{Exchange, TopicMaker, Topics},
     observe::{
         admin,
         api::access::Access,
@@ -142,6 +143,8 @@ pub struct Running {
     status: Arc<Status>,
     sources: Vec<RunningSource>,
     topics: Arc<Topics>,
+    /// Where replicas tell each other which events are settled.
+    exchange: Option<Exchange>,
     exporter: Option<Exporter>,
     push: Option<Push>,
     listening: JoinHandle<()>,
@@ -184,33 +187,34 @@ pub async fn start(
     let push = push(&config.pushed_metrics, &metrics);
     let traces = exporter.as_ref().map(Exporter::traces).unwrap_or_default();
     let opened = open_in_background(config.clone(), maker, &metrics, &traces).await;
-    let opened = opened.and_then(|Opened { folder, topics, registry, sources, set_aside }| {
-        adobe.keep_keys_in(folder.disk(), &config.spool.directory);
-        let running = sources.iter().map(|source| (&source.front, source.store()));
-        let aside = set_aside.iter().map(|source| (&source.front, source.store()));
-        let fronts: Vec<_> = running.chain(aside).collect();
-        let neighbours = Neighbours::new(fronts.iter().filter_map(|(front, _)| front.tokens()));
-        let receivers = fronts
-            .iter()
-            .map(|(front, store)| front.receiver(&adobe, &oauth, &neighbours, store.clone()));
-        let receivers: Vec<_> = receivers.collect();
-        let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
-        reloads.extend(renewal.map(boxed));
-        reloads.extend(fronts.iter().filter_map(|(front, _)| front.token_file()).map(boxed));
-        reloads.extend(AdminTokens::new(&config.admin, &access).map(boxed));
-        reloads.extend(oauth.files(&config.oauth).map(boxed));
-        reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
-        reloads.extend(FieldKey::all(&config.fields).into_iter().map(boxed));
-        reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
-        let access = registry.as_ref().zip(config.schema_registry.as_ref());
-        let access = access.and_then(|(registry, config)| registry.renewing(config));
-        reloads.extend(access.map(boxed));
-        let reloader = Reloader::new(reloads, &metrics);
-        reloader.spawn(LOOK_INTERVAL, shutdown.clone()).map_err(StartError::Thread)?;
-        drop(fronts);
-        Ok((folder, topics, sources, receivers))
-    });
-    let (folder, topics, sources, receivers) = match opened {
+    let opened =
+        opened.and_then(|Opened { folder, topics, registry, sources, set_aside, exchange }| {
+            adobe.keep_keys_in(folder.disk(), &config.spool.directory);
+            let running = sources.iter().map(|source| (&source.front, source.store()));
+            let aside = set_aside.iter().map(|source| (&source.front, source.store()));
+            let fronts: Vec<_> = running.chain(aside).collect();
+            let neighbours = Neighbours::new(fronts.iter().filter_map(|(front, _)| front.tokens()));
+            let receivers = fronts
+                .iter()
+                .map(|(front, store)| front.receiver(&adobe, &oauth, &neighbours, store.clone()));
+            let receivers: Vec<_> = receivers.collect();
+            let mut reloads: Vec<Box<dyn Reload>> = Vec::new();
+            reloads.extend(renewal.map(boxed));
+            reloads.extend(fronts.iter().filter_map(|(front, _)| front.token_file()).map(boxed));
+            reloads.extend(AdminTokens::new(&config.admin, &access).map(boxed));
+            reloads.extend(oauth.files(&config.oauth).map(boxed));
+            reloads.extend(receivers.iter().filter_map(ClientSecretFile::new).map(boxed));
+            reloads.extend(FieldKey::all(&config.fields).into_iter().map(boxed));
+            reloads.extend(kafka_secrets.renewing(&topics).map(boxed));
+            let access = registry.as_ref().zip(config.schema_registry.as_ref());
+            let access = access.and_then(|(registry, config)| registry.renewing(config));
+            reloads.extend(access.map(boxed));
+            let reloader = Reloader::new(reloads, &metrics);
+            reloader.spawn(LOOK_INTERVAL, shutdown.clone()).map_err(StartError::Thread)?;
+            drop(fronts);
+            Ok((folder, topics, sources, receivers, exchange))
+        });
+    let (folder, topics, sources, receivers, exchange) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             shutdown.advance(Phase::Stopped);
@@ -249,6 +253,7 @@ pub async fn start(
         status,
         sources,
         topics,
+        exchange,
         exporter,
         push,
         listening,
@@ -345,6 +350,8 @@ impl Running {
         // The listener ends with its last connection; all deliveries that it accepted are in the spool then.
         let _ = self.listening.await;
         stop(self.sources).await;
+        // After the sources: the ids that they have settled last are told.
+        drop(self.exchange);
         drop(self.topics);
         if let Some(exporter) = self.exporter {
             exporter.stop().await;

@@ -52,6 +52,8 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
     }
     let lead_state = config.topics.lead_state.as_ref();
     names.extend(lead_state.filter(|topic| !names.contains(topic)).cloned());
+    let ids = config.topics.ids.as_ref();
+    names.extend(ids.filter(|topic| !names.contains(topic)).cloned());
     let report = kafka::inspect(&config.kafka, &config.topics, &names, PROBE_TIMEOUT)
         .map_err(|error| error.to_string())?;
 
@@ -70,7 +72,9 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
                     "topic {topic}: {leaderless} of {partitions} partitions have no leader"
                 )
             }
-            TopicInfo::Missing if exactly_once && *topic == config.topics.checkpoints => {
+            TopicInfo::Missing
+                if (exactly_once && *topic == config.topics.checkpoints) || ids == Some(topic) =>
+            {
                 let read = "the permission to read it can be checked once it exists";
                 writeln!(text, "topic {topic} will be created when needed; {read}")
             }

@@ -232,7 +232,8 @@ pub fn hmac_key_again(file: &std::path::Path) -> Result<Secret, String> {
 impl Config {
     /// Returns the decoding rules of `source`; `catalog` is the source's.
     pub fn decoding(&self, source: &SourceConfig, catalog: Catalog) -> Rules {
-        Rules { fields: self.fields.rules.of(&source.name), ..Rules::from(catalog) }
+        let fields = self.fields.rules.of(&source.name);
+        Rules { fields, hand_over: self.has_flat_values(source), ..Rules::from(catalog) }
     }
 }
 

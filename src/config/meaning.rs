@@ -55,6 +55,7 @@ pub(super) fn read(
         pushed_metrics,
     };
     spool::complete(&mut config);
+    config.topics.ids_kept = config.deduplicate.window;
     combinations(&config, reading, questions, machine);
     config
 }

@@ -1,6 +1,6 @@
 //! `topics`: names, settings and contents of the topics.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use figment::value::Value;
 
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::deliver::{
     dead_letter::Convention,
+    deduplicate::Settings,
     encode::{
         Mode,
         choice::{Choice, PartialChoice, Pattern},
@@ -50,6 +51,10 @@ pub struct Topics {
     pub checkpoints: String,
     /// The topic of lead states, if there is to be one.
     pub lead_state: Option<String>,
+    /// The topic by which replicas tell each other which events are settled, if they do.
+    pub ids: Option<String>,
+    /// How long it keeps its records where it is created: as long as repeats are recognised.
+    pub ids_kept: Duration,
 }
 
 impl Default for Topics {
@@ -68,6 +73,8 @@ impl Default for Topics {
             dead_letter_headers: Vec::new(),
             checkpoints: "marketo.checkpoints".into(),
             lead_state: None,
+            ids: None,
+            ids_kept: Settings::default().window,
         }
     }
 }
@@ -107,6 +114,7 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Topics {
     conventions(reading, s, &mut topics.dead_letter_headers);
     reading.set(s, "checkpoints", &TOPIC, &mut topics.checkpoints);
     topics.lead_state = reading.optional(s, "lead_state", &TOPIC).flatten();
+    topics.ids = reading.optional(s, "ids", &TOPIC).flatten();
     let mut map = reading.section(s, "config");
     reading.end(section);
     for name in map.names() {
@@ -147,9 +155,10 @@ fn conventions(reading: &mut Reading, section: &mut Section, target: &mut Vec<Co
 
 impl Config {
     /// Returns a router that names the topics of events by `topics.name`, and never one of the program's own: a type
-    /// named by a sender could otherwise lead to the checkpoints.
+    /// named by a sender could otherwise lead to the checkpoints, or to the ids that other replicas believe.
     pub fn router(&self) -> Result<Router, TemplateError> {
         let own = [&self.topics.dead_letter, &self.topics.checkpoints, &self.admin.test_topic];
+        let own = own.into_iter().chain(&self.topics.ids);
         Router::new(&self.topics.name).map(|router| router.apart_from(own))
     }
 }
@@ -164,6 +173,19 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
     if topics.checkpoints == topics.dead_letter || topics.checkpoints == topics.name {
         let problem = "is the topic of other records too, and nothing but checkpoints may be there";
         mistakes.at(&Key::new("topics.checkpoints"), problem, remedy);
+    }
+    if let Some(ids) = &topics.ids {
+        let mut wrong =
+            |problem: &str, remedy| mistakes.at(&Key::new("topics.ids"), problem, remedy);
+        let others = [&topics.name, &topics.dead_letter, &topics.checkpoints];
+        if others.into_iter().chain(&topics.lead_state).any(|other| other == ids) {
+            wrong("is the topic of something else too, and nothing but ids may be there", remedy);
+        }
+        if config.deduplicate.is_off() {
+            let problem =
+                "is set, and without deduplication there are no ids (deduplicate.window is 0)";
+            wrong(problem, "Take it out, or set deduplicate.window.");
+        }
     }
     if let Some(lead_state) = &topics.lead_state {
         let mut wrong =

@@ -110,6 +110,13 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
 }
 
 impl Config {
+    /// Whether a record of `source` may have a flat value.
+    pub(super) fn has_flat_values(&self, source: &SourceConfig) -> bool {
+        let of_source = source.choice.over(self.topics.choice);
+        let of_patterns = self.topics.values.values().map(|choice| choice.over(of_source));
+        of_patterns.chain([of_source]).any(|choice| choice.value == ValueForm::Flat)
+    }
+
     /// Returns the forms of the records of `source`; `catalog` is the source's.
     pub fn choices(&self, source: &SourceConfig, catalog: &Catalog) -> Choices {
         let scope = Scope::of_template(&self.topics.name);

@@ -218,7 +218,7 @@ impl Checkpoint {
         }
     }
 
-    /// Returns the largest sequence that it names.
+    /// Returns the largest sequence of all that it names.
     fn largest_sequence(&self) -> u64 {
         let refused = self.refused.iter().map(|refused| refused.position.sequence);
         refused.chain([self.highest().sequence, self.stored]).max().unwrap_or(0)

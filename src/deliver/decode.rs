@@ -10,7 +10,7 @@
 //! element that is not understood is [`Refused`](crate::event::Refused) alone and the others go on; unknown members,
 //! unknown types and missing leads are all fine.
 //!
-//! One file for each sender's shapes (`legacy`, `adobe`), over `json` and `scan` (punctuation and
+//! One file for each sender's shapes (`legacy`, `adobe`), with what they hand over to encoders in `met`, over `json` and `scan` (punctuation and
 //! ranges), `scalar`, `time`, `uri` and the names in `catalog` and `naming`.
 
 pub mod adobe;
@@ -19,6 +19,7 @@ pub mod fields;
 pub mod id;
 pub(super) mod json;
 mod legacy;
+mod met;
 pub mod naming;
 mod scalar;
 mod scan;
@@ -33,6 +34,8 @@ pub use catalog::Catalog;
 pub use fields::Fields;
 pub use json::MAX_DEPTH;
 pub use legacy::MUNCHKIN_ID_HEADER;
+pub use met::Memory;
+pub(super) use scan::first_special;
 
 /// Limit of elements in one delivery, which is refused as a whole beyond it. Senders put 500 into a batch; a
 /// body of 64 MiB that says `0,0,0,…` would otherwise become gigabytes of refusals in memory.
@@ -46,12 +49,15 @@ pub struct Rules {
     /// Rules on fields that no reader may see. [`decode`] does not apply them: a body is [screened](fields::screen)
     /// before.
     pub fields: Fields,
+    /// Whether events come with their [members](crate::event::Members). It is for speed alone, so that [`decode`], which
+    /// has no memory for them, gives none in any case.
+    pub hand_over: bool,
 }
 
-/// Shows the rules that an event's topic may depend on, which those on fields are not.
+/// Shows the rules that an event's topic may depend on, which those on fields and `hand_over` are not.
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { catalog, legacy_value, fields: _ } = self;
+        let Self { catalog, legacy_value, fields: _, hand_over: _ } = self;
         let mut shown = f.debug_struct("Rules");
         shown.field("catalog", catalog).field("legacy_value", legacy_value).finish()
     }
@@ -104,6 +110,18 @@ pub fn decode<'a>(
     headers: &[(String, String)],
     out: &mut Vec<Decoded<'a>>,
 ) -> Result<(), Undecodable> {
+    decode_with(kind, rules, body, headers, None, out)
+}
+
+/// The same; with memory for them, events come with their members.
+fn decode_with<'a>(
+    kind: SourceKind,
+    rules: &'a Rules,
+    body: &'a [u8],
+    headers: &[(String, String)],
+    members: Option<&'a Memory>,
+    out: &mut Vec<Decoded<'a>>,
+) -> Result<(), Undecodable> {
     out.clear();
     let codings = headers.iter().filter(|(name, _)| name == "content-encoding");
     let is_coded = |value: &str| content_coding::names(value.as_bytes()).next().is_some();
@@ -114,8 +132,8 @@ pub fn decode<'a>(
     }
     let body = json::text(body)?;
     match kind {
-        SourceKind::MarketoLeadActivity => legacy::decode(rules, body, out),
-        SourceKind::AdobeIo => adobe::decode(rules, body, out),
+        SourceKind::MarketoLeadActivity => legacy::decode(rules, body, members, out),
+        SourceKind::AdobeIo => adobe::decode(rules, body, members, out),
     }
 }
 

@@ -26,7 +26,7 @@
 //! (ids as bytes), [`sidecar`] (a source's files), [`recall`] (all files into the index, at start),
 //! [`released`] (claims that were given up), [`rests`] (owners that repeats wait for), [`claims`] (a forwarder's
 //! claims), [`prepared`] (a transaction's ids, until it is committed), [`key`] (the secret of the hashes),
-//! [`versions`] (files of a later program).
+//! [`versions`] (files of a later program), [`sharing`] (what replicas tell each other of settled events).
 
 mod claims;
 mod format;
@@ -37,6 +37,7 @@ mod prepared;
 mod recall;
 mod released;
 mod rests;
+mod sharing;
 mod sidecar;
 mod versions;
 
@@ -57,11 +58,15 @@ use crate::{
 
 pub use self::{
     claims::{Claim, Claims},
-    identity::{Id, Key},
+    identity::{Id, Identity, Key},
     prepared::Attempt,
     released::RestsOn,
+    sharing::{Notice, Scope, Sharing},
     versions::{NewerIds, check_versions},
 };
+
+/// The owner of an id that another replica has told; no source has a name with a blank.
+const ANOTHER_REPLICA: &str = "another replica";
 
 /// Settings of `deduplicate`: how far back repeats are recognised; not at all if either is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +130,7 @@ impl Deduplicator {
         let index = OnceLock::new();
         let metrics = metrics.clone();
         let released = Mutex::default();
-        let ends = Ends::new(sources.len());
+        let ends = Ends::new(sources.len() + 1);
         Arc::new(Self { settings, disk, key, sources, index, released, ends, metrics })
     }
 
@@ -135,9 +140,20 @@ impl Deduplicator {
         Claims::new(self.clone(), number.expect("every configured source was named at the opening"))
     }
 
+    /// The number of what stands for the sources of other replicas. It has its share of the memory as each source has.
+    fn others(&self) -> u32 {
+        u32::try_from(self.sources.len()).expect("there are less than 2^32 sources")
+    }
+
+    /// As metrics call the source of this number.
+    fn name_of(&self, source: u32) -> &str {
+        self.sources.get(source as usize).map_or(ANOTHER_REPLICA, |source| source.name.as_str())
+    }
+
     fn index(&self, now: UnixMillis) -> MutexGuard<'_, Index> {
         let index = self.index.get_or_init(|| {
-            let mut index = Index::new(self.settings.ids, self.settings.window, self.sources.len());
+            let sources = self.sources.len() + 1;
+            let mut index = Index::new(self.settings.ids, self.settings.window, sources);
             recall::fill(&mut index, self, now);
             Mutex::new(index)
         });

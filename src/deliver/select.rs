@@ -236,6 +236,7 @@ mod tests {
             headers: Vec::new(),
             value: Pieces::default(),
             original: b"",
+            members: None,
             lead_state: None,
         }
     }

@@ -132,6 +132,7 @@ impl<'a> Event<'a> {
             },
             headers,
             value: Pieces::default(),
+            members: None,
             original: last.map_or(&[], |part| part.original),
             lead_state: Some(Box::new(state)),
         }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::config;
 
-use super::properties;
+use super::{properties, topics::of_ids};
 
 /// Knows the cluster and how topics are to be made; writes ready command lines.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Advice {
     checkpoints: Option<String>,
     /// The topic that is made compacted.
     lead_state: Option<String>,
+    /// The topic of ids, which is also read, with how it is made.
+    ids: Option<(String, config::Topics)>,
 }
 
 impl Advice {
@@ -44,17 +46,26 @@ impl Advice {
                 .filter(|_| kafka.delivery.is_exactly_once())
                 .map(|topics| topics.checkpoints.clone()),
             lead_state: topics.and_then(|topics| topics.lead_state.clone()),
+            ids: topics.and_then(|topics| Some((topics.ids.clone()?, of_ids(topics)))),
         }
     }
 
     /// The line that makes `topic` as this service would.
     pub(super) fn create(&self, topic: &str) -> String {
         let mut line = format!("kafka-topics.sh {} --create --topic '{topic}'", self.connection);
-        if self.partitions > 0 {
-            let _ = write!(line, " --partitions {}", self.partitions);
+        let ids = self.ids.as_ref().filter(|(ids, _)| ids == topic).map(|(_, made)| made);
+        let partitions = ids.map_or(self.partitions, |made| made.partitions);
+        if partitions > 0 {
+            let _ = write!(line, " --partitions {partitions}");
         }
         if self.replication_factor > 0 {
             let _ = write!(line, " --replication-factor {}", self.replication_factor);
+        }
+        if let Some(made) = ids {
+            for (name, value) in &made.config {
+                let _ = write!(line, " --config '{name}={value}'");
+            }
+            return line;
         }
         let is_compacted = self.lead_state.as_deref() == Some(topic);
         if is_compacted {
@@ -96,7 +107,8 @@ impl Advice {
 
     fn allow_topic(&self, operations: &str, topic: &str) -> String {
         let resource = format!("--topic '{topic}'");
-        match self.checkpoints.as_deref() == Some(topic) {
+        let is_ids = self.ids.as_ref().is_some_and(|(ids, _)| ids == topic);
+        match is_ids || self.checkpoints.as_deref() == Some(topic) {
             true => self.allow(&format!("--operation Read {operations}"), &resource),
             false => self.allow(operations, &resource),
         }
@@ -151,6 +163,15 @@ mod tests {
         for line in [advice.allow_create("t"), advice.allow_unseen("t")] {
             assert!(line.ends_with(both), "{line}");
         }
+        let ids = config::Topics { ids: Some("i".into()), ..topics.clone() };
+        let advice = Advice::new(&kafka, Some(&ids));
+        assert!(advice.create("i").ends_with(
+            "--topic 'i' --partitions 1 --config 'cleanup.policy=delete' --config 'retention.ms=93600000' \
+             --config 'segment.bytes=67108864'"
+        ));
+        let all = "--operation Read --operation Write --operation Describe --topic 'i'";
+        assert!(advice.allow_write("i").ends_with(all), "{}", advice.allow_write("i"));
+        assert!(!advice.allow_write("t").contains("Read"));
         let by_hand = config::Topics { create: false, ..topics };
         let advice = Advice::new(&kafka, Some(&by_hand));
         assert_eq!(advice.allow_unseen("t"), advice.allow_write("t"));

@@ -17,7 +17,7 @@ use super::{
         InspectError, Inspector, TopicInfo,
         settings::{NoSettings, Settings, settings},
     },
-    topics::{AdminMaker, Made, TopicMaker, of_checkpoints, of_lead_states},
+    topics::{AdminMaker, Made, TopicMaker, of_checkpoints, of_ids, of_lead_states},
 };
 
 /// Result for one topic.
@@ -197,6 +197,7 @@ fn compare(
     let settings = cluster.settings(&there);
     let checkpoints = of_checkpoints(topics);
     let lead_states = of_lead_states(topics);
+    let ids = of_ids(topics);
     for name in there {
         let result = match (found.get(&name), settings.get(&name)) {
             (Some(TopicInfo::Trouble(trouble)), _) => Ensured::Refused(trouble.clone()),
@@ -204,6 +205,7 @@ fn compare(
                 let topics = match name {
                     _ if name == topics.checkpoints => &checkpoints,
                     _ if topics.lead_state.as_ref() == Some(&name) => &lead_states,
+                    _ if topics.ids.as_ref() == Some(&name) => &ids,
                     _ => topics,
                 };
                 let differences = differences(topics, *partitions, *replicas, settings);

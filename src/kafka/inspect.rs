@@ -207,14 +207,13 @@ pub fn inspect(
         let run = advice.allow_write(&name);
         report.trouble(&name, format!("no permission to write to topic `{name}`; run: {run}"));
     }
-    let name = &topics.checkpoints;
-    let is_there = |(topic, info): &(String, TopicInfo)| topic == name && info.exists();
-    if kafka.delivery.is_exactly_once()
-        && report.topics.iter().any(is_there)
-        && may_read::is_denied(kafka, name, timeout)
-    {
-        let run = advice.allow_write(name);
-        report.trouble(name, format!("no permission to read topic `{name}`; run: {run}"));
+    let checkpoints = kafka.delivery.is_exactly_once().then_some(&topics.checkpoints);
+    for name in checkpoints.into_iter().chain(&topics.ids) {
+        let is_there = |(topic, info): &(String, TopicInfo)| topic == name && info.exists();
+        if report.topics.iter().any(is_there) && may_read::is_denied(kafka, name, timeout) {
+            let run = advice.allow_write(name);
+            report.trouble(name, format!("no permission to read topic `{name}`; run: {run}"));
+        }
     }
     Ok(report)
 }

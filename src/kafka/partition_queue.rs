@@ -86,12 +86,12 @@ struct Partition {
     acknowledged: Option<Instant>,
     under_way: usize,
     queue: VecDeque<Waiting>,
-    /// Of one that has many records under way.
+    /// Present while the partition has many records under way.
     crowd: Option<Crowd>,
 }
 
 impl PartitionQueues {
-    /// Of a producer whose requests wait so long for more records.
+    /// Queues of a producer whose requests wait `linger` for more records.
     pub fn new(linger: Duration) -> Self {
         Self { linger, ..Self::default() }
     }
@@ -218,7 +218,7 @@ impl PartitionQueues {
         is_another
     }
 
-    /// What the library is to be told now.
+    /// Returns the partitions that the library is to pause or to resume now.
     pub fn turns(&mut self, now: Instant) -> Turns {
         let mut turns = Turns::default();
         let (topics, linger) = (&mut self.topics, self.linger);

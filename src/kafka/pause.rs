@@ -15,7 +15,7 @@ pub(super) fn pass_over<C: ClientContext>(client: &Client<C>, partitions: &Topic
         reason = "librdkafka's function has no safe wrapper, see the module's head"
     )]
     // SAFETY: the client and the list are borrowed, so they are there for the whole call, and the function may be called
-    // from any thread. It writes to each partition of the list what came of it, and nobody else has the list: a
+    // from any thread. It writes to each partition of the list what came of it, and no other thread has the list: a
     // `TopicPartitionList` is not shared between threads.
     unsafe {
         rd_kafka_pause_partitions(client.native_ptr(), partitions.ptr());

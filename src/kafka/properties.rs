@@ -143,7 +143,7 @@ pub(super) fn message_max_bytes(kafka: &config::Kafka) -> usize {
     user.and_then(|value| value.expose().parse().ok()).unwrap_or(MESSAGE_MAX_BYTES)
 }
 
-/// What `linger.ms` is in effect for a producer.
+/// Returns the `linger.ms` that a producer has.
 pub(super) fn linger(kafka: &config::Kafka) -> Duration {
     let config = producer(kafka, 0);
     let milliseconds = config.get("linger.ms").and_then(|value| value.parse::<f64>().ok());

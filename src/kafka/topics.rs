@@ -43,7 +43,7 @@ use super::{
 use directory::{Answers, Directory, Found, Rules};
 use lister::{Lister, Result as Listed};
 pub(super) use maker::AdminMaker;
-pub use maker::{Made, TopicMaker, of_checkpoints, of_lead_states};
+pub use maker::{Made, TopicMaker, of_checkpoints, of_ids, of_lead_states};
 
 /// The directory; dropping it ends its thread.
 #[derive(Debug)]
@@ -106,6 +106,7 @@ impl Topics {
             dead_letter: topics.dead_letter.clone(),
             checkpoints: topics.checkpoints.clone(),
             lead_state: topics.lead_state.clone(),
+            ids: topics.ids.clone(),
         };
         let shared = Arc::new(Shared {
             directory: RwLock::new(Directory::new(rules, advice.clone())),

@@ -85,6 +85,16 @@ metrics! {
     /// again.
     deduplicate_oldest_seconds: IntGauge = "millrace_deduplicate_oldest_id_timestamp_seconds";
 
+    /// Ids of settled events that the other replicas were told (topics.ids), in exactly-once delivery behind the
+    /// commit.
+    shared_ids_sent: IntCounter = "millrace_shared_ids_sent_total";
+
+    /// Ids of settled events that the other replicas were not told, since their topic took no records.
+    shared_ids_unsent: IntCounter = "millrace_shared_ids_unsent_total";
+
+    /// Ids of events that other replicas have settled, as they told it.
+    shared_ids_read: IntCounter = "millrace_shared_ids_read_total";
+
     /// Schemas that the registry has given no id for, so that their topics are held.
     schemas_missing: IntGauge = "millrace_schemas_missing";
 
@@ -265,6 +275,12 @@ metrics! {
 
     /// Events passed over because another one had their id, by that one's source (owner).
     duplicates[source, owner]: IntCounter = "millrace_duplicates_total";
+
+    /// Records of the topic of ids that were passed by, by why (damaged, version, rule, other-topics).
+    shared_ids_passed_by[why]: IntCounter = "millrace_shared_ids_passed_by_total";
+
+    /// 1 while the topic of ids can be written or read, by which of both (write, read); absent without topics.ids.
+    shared_ids_available[what]: IntGauge = "millrace_shared_ids_available";
 
     /// Questions to identity providers (keys, introspection), by result (ok, failed).
     identity_requests[source, question, result]: IntCounter = "millrace_identity_requests_total";

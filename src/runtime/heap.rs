@@ -23,11 +23,11 @@ const LARGE: usize = 2 * 1024 * 1024;
 /// Mappings begin at a page; what has to lie on more than the smallest page is mimalloc's.
 const PAGE: usize = 4096;
 
-/// What the program allocates with; librdkafka, in C, has mimalloc alone.
+/// The program's allocator; librdkafka, in C, has mimalloc alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Heap;
 
-/// The same for a piece's whole life: its layout is told each time.
+/// Which heap a piece belongs to, for its whole life: its layout comes with each call.
 fn is_large(layout: Layout) -> bool {
     layout.size() >= LARGE && layout.align() <= PAGE
 }

@@ -64,7 +64,7 @@ pub async fn drain(
     let kafka_secrets = KafkaSecrets::new(&config.kafka);
     let registry_config = config.schema_registry.clone();
     let opened = open_in_background(config, maker, &metrics, &Traces::default()).await?;
-    let Opened { folder: _folder, topics, registry, sources, set_aside } = opened;
+    let Opened { folder: _folder, topics, registry, sources, set_aside, exchange } = opened;
     let renewing = kafka_secrets.renewing(&topics).map(boxed);
     let access = registry.as_ref().zip(registry_config.as_ref());
     let access = access.and_then(|(registry, config)| registry.renewing(config)).map(boxed);
@@ -96,6 +96,7 @@ pub async fn drain(
     };
     let stuck = stuck(&sources, &set_aside);
     stop(sources).await;
+    drop(exchange);
     drop(topics);
     progress(&left(&spools, &metrics));
     let ended = ended?;

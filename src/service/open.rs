@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::{
     StartError,
     set_aside::SetAside,
+    sharing,
     source::{RunningSource, SourceContext},
     status, versions,
 };
 use crate::{
     config::Config,
-    deliver::{deduplicate::Deduplicator, registry::Registry, route::Router},
-    kafka::{TopicMaker, Topics},
+    deliver::{deduplicate::Deduplicator, registry::Registry},
+    kafka::{Exchange, TopicMaker, Topics},
     observe::{metrics::Metrics, traces::Traces},
     spool::{Folder, disk::RealDisk},
 };
@@ -24,6 +25,8 @@ pub(super) struct Opened {
     pub sources: Vec<RunningSource>,
     /// Sources that could not be opened; if none could, that is an error.
     pub set_aside: Vec<SetAside>,
+    /// Where replicas tell each other which events are settled.
+    pub exchange: Option<Exchange>,
 }
 
 /// Opens disk and threads in the background, while the runtime goes on with other tasks.
@@ -47,7 +50,7 @@ pub(super) fn open(
     traces: &Traces,
 ) -> Result<Opened, StartError> {
     status::limits(config, metrics);
-    let router = Router::new(&config.topics.name)?;
+    let router = config.router()?;
     let folder = Folder::open(Arc::new(RealDisk), &config.spool)?;
     versions::check(folder.disk(), &config.spool.directory)?;
     let prefix = router.literal_prefix();
@@ -61,6 +64,7 @@ pub(super) fn open(
     let disk = folder.disk().clone();
     let directory = &config.spool.directory;
     let deduplicator = Deduplicator::open(disk, directory, config.deduplicate, &names, metrics);
+    let sharing = sharing::of(config, &deduplicator, metrics);
     let registry = config
         .schema_registry
         .as_ref()
@@ -70,6 +74,7 @@ pub(super) fn open(
         config,
         folder: &folder,
         deduplicator: &deduplicator,
+        sharing: sharing.as_ref(),
         topics: &topics,
         registry: registry.as_ref(),
         router: &router,
@@ -90,5 +95,7 @@ pub(super) fn open(
     }
     let aside = failed.iter().map(|(source, error)| SetAside::new(source, error, metrics));
     let set_aside = aside.collect();
-    Ok(Opened { folder, topics, registry, sources, set_aside })
+    let exchange = sharing.map(|sharing| sharing::start(sharing, config, &topics, metrics));
+    let exchange = exchange.transpose().map_err(StartError::Thread)?;
+    Ok(Opened { folder, topics, registry, sources, set_aside, exchange })
 }

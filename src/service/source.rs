@@ -14,7 +14,7 @@ use crate::{
         checkpoint::{Checkpoint, CheckpointFile},
         dead_letter,
         decode::Catalog,
-        deduplicate::Deduplicator,
+        deduplicate::{Deduplicator, Sharing},
         encode::choice::Choices,
         forward::{self, ForwardError, Forwarder, Parts, Schemas, Settings, Start, Transactions},
         in_force::InForceFile,
@@ -39,6 +39,8 @@ pub(super) struct SourceContext<'a> {
     pub config: &'a Config,
     pub folder: &'a Arc<Folder>,
     pub deduplicator: &'a Arc<Deduplicator>,
+    /// Where replicas tell each other which events are settled.
+    pub sharing: Option<&'a Arc<Sharing>>,
     pub topics: &'a Arc<Topics>,
     /// Present where values have schemas.
     pub registry: Option<&'a Arc<Registry>>,
@@ -137,6 +139,14 @@ impl RunningSource {
                 timeout: config.kafka.delivery.transaction_timeout(&config.forward),
             }),
         };
+        let claims = match source.answer {
+            Answer::Stored => deduplicator.claims(&source.name),
+            Answer::Delivered { .. } => deduplicator.claims(&source.name).watching_owners(),
+        };
+        let claims = match around.sharing {
+            Some(sharing) => claims.telling(sharing, spool.id()),
+            None => claims,
+        };
         let parts = Parts {
             spool: spool.clone(),
             sink,
@@ -144,10 +154,7 @@ impl RunningSource {
             router: (*router).clone(),
             checkpoint,
             quarantine: Quarantine::new(folder.disk().clone(), &directory),
-            claims: match source.answer {
-                Answer::Stored => deduplicator.claims(&source.name),
-                Answer::Delivered { .. } => deduplicator.claims(&source.name).watching_owners(),
-            },
+            claims,
             metrics: (*metrics).clone(),
         };
         let stop = Shutdown::new();

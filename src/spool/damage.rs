@@ -43,7 +43,7 @@ impl Damage {
         }
     }
 
-    /// Returns the part of it that a reader reports which gives out nothing before `next`.
+    /// Returns this damage for a reader that was to give out nothing before `next`.
     pub(super) fn seen_from(self, next: u64) -> Self {
         Self { first_sequence: self.first_sequence.max(next), ..self }
     }

@@ -133,6 +133,8 @@ fn topics_are_set_by_the_environment() {
         ("MILLRACE_TOPICS__DEAD_LETTER_HEADERS", "connect"),
         ("MILLRACE_TOPICS__CHECKPOINTS", "far"),
         ("MILLRACE_TOPICS__LEAD_STATE", "states"),
+        ("MILLRACE_TOPICS__IDS", "ids"),
+        ("MILLRACE_DEDUPLICATE__WINDOW", "3h"),
     ]);
     let settings = [("retention.ms", "1000"), ("min.insync.replicas", "2")];
     assert_eq!(
@@ -151,6 +153,8 @@ fn topics_are_set_by_the_environment() {
             dead_letter_headers: vec![Convention::Connect],
             checkpoints: "far".into(),
             lead_state: Some("states".into()),
+            ids: Some("ids".into()),
+            ids_kept: Duration::from_secs(3 * 3600),
         }
     );
 }

@@ -6,7 +6,7 @@ const EXACTLY_ONCE: (&str, &str) = ("MILLRACE_KAFKA__DELIVERY", "exactly-once");
 
 #[test]
 fn combinations_that_would_break_a_promise_are_refused() {
-    let cases: [(&[(&str, &str)], &str); 26] = [
+    let cases: [(&[(&str, &str)], &str); 30] = [
         (&[("MILLRACE_LISTEN__BODY_BUDGET", "64MB")], "listen.body_limit_inflated"),
         (
             &[
@@ -43,6 +43,13 @@ fn combinations_that_would_break_a_promise_are_refused() {
         (&[("MILLRACE_SOURCES__LEADS__SIZE_LIMIT", "64MiB")], "sources.leads.size_limit"),
         (&[("MILLRACE_TOPICS__CHECKPOINTS", "marketo.dead-letter")], "topics.checkpoints"),
         (&[("MILLRACE_TOPICS__LEAD_STATE", "marketo.dead-letter")], "topics.lead_state"),
+        (&[("MILLRACE_TOPICS__IDS", "marketo.checkpoints")], "topics.ids"),
+        (&[("MILLRACE_TOPICS__IDS", "not a name")], "topics.ids"),
+        (&[("MILLRACE_TOPICS__IDS", "ids"), ("MILLRACE_DEDUPLICATE__WINDOW", "0")], "topics.ids"),
+        (
+            &[("MILLRACE_TOPICS__IDS", "ids"), ("MILLRACE_ADMIN__TEST_TOPIC", "ids")],
+            "admin.test_topic",
+        ),
         (&[("MILLRACE_TOPICS__LEAD_STATE", "marketo.lead-activity.newlead")], "topics.lead_state"),
         (&[("MILLRACE_KAFKA__PROPERTIES__TRANSACTION_TIMEOUT_MS", "1")], "kafka.properties"),
         (&[EXACTLY_ONCE, ("MILLRACE_FORWARD__HOLD_AFTER", "8m")], "forward.hold_after"),

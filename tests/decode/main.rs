@@ -1,6 +1,7 @@
 //! Decoding, routing and encoding, as a forwarder uses them: bodies in, records out.
 //!
 //! - `adobe`: the shapes of Adobe I/O, member by member
+//! - `handed`: what encoding makes of members that decoding has handed over
 //! - `harmless`: whatever stands in a body of Adobe I/O
 //! - `ids`: one reading of an id, in whatever notation
 //! - `legacy`: the mapping of Marketo's own push, byte for byte
@@ -19,6 +20,7 @@ mod bodies;
 
 mod adobe;
 mod flat;
+mod handed;
 mod harmless;
 mod ids;
 mod legacy;

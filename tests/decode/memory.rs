@@ -6,11 +6,16 @@ use allocation_counter::{AllocationInfo, measure};
 use millrace::{
     deliver::{
         decode::{
-            Rules,
+            Catalog, Memory, Rules,
             adobe::{Unnamed, check_recipients},
-            decode, recycle,
+            fields::{Came, screen},
+            recycle,
         },
-        encode::{Encoder, Mode},
+        encode::{
+            Encoder, Mode,
+            choice::{Choice, Choices, Surrounding, ValueForm},
+            flat::{Scope, Shapes},
+        },
         route::Router,
     },
     source::SourceName,
@@ -22,15 +27,27 @@ use crate::bodies::Load;
 
 /// Allocations for the second body of two, when there is memory that the first one has left.
 fn allocations(load: impl Fn(usize) -> Load, events: usize, mode: Mode) -> u64 {
-    let (load, rules) = (load(events), Rules::default());
+    allocations_of(load, events, Encoder::new(mode), &Rules::default())
+}
+
+/// The same, of an encoder and of rules for it.
+fn allocations_of(
+    load: impl Fn(usize) -> Load,
+    events: usize,
+    mut encoder: Encoder,
+    rules: &Rules,
+) -> u64 {
+    let load = load(events);
     let router = Router::new("marketo.{stream}.{type}").unwrap();
     let source = SourceName::new("leads").unwrap();
-    let (mut encoder, mut topic) = (Encoder::new(mode), String::new());
-    let mut spare = Vec::new();
+    let mut topic = String::new();
+    let (mut spare, mut memory) = (Vec::new(), Memory::default());
     let mut bring = || {
         for body in &load.bodies {
             let mut out = recycle(std::mem::take(&mut spare));
-            decode(load.kind, &rules, body.as_bytes(), &[], &mut out).unwrap();
+            let screened = screen(load.kind, rules, body.as_bytes(), &[], Came::FromSender);
+            let screened = screened.with_memory(std::mem::take(&mut memory));
+            screened.decode(load.kind, rules, &[], &mut out).unwrap();
             assert_eq!(out.len(), events / load.bodies.len());
             for event in out.iter().map(|event| event.as_ref().unwrap()) {
                 let position = Position { sequence: 1, index: event.index };
@@ -39,8 +56,10 @@ fn allocations(load: impl Fn(usize) -> Load, events: usize, mode: Mode) -> u64 {
                 assert!(!encoded.record().value.unwrap().is_empty());
             }
             spare = recycle(out);
+            memory = screened.into_memory();
         }
     };
+    bring();
     bring();
     let AllocationInfo { count_total, .. } = measure(bring);
     count_total
@@ -58,6 +77,24 @@ fn an_event_of_a_push_takes_nothing_from_the_heap() {
     for mode in Mode::ALL {
         assert_eq!(per_event(Load::legacy, mode), 0.0, "{mode:?}");
         assert_eq!(per_event(Load::legacy_custom, mode), 0.0, "{mode:?}, of the customer's own");
+    }
+}
+
+#[test]
+fn a_flat_value_takes_nothing_from_the_heap() {
+    let rules = Rules { hand_over: true, ..Rules::default() };
+    for envelope in [Surrounding::None, Surrounding::Connect] {
+        for load in [Load::legacy, Load::legacy_custom, Load::adobe] {
+            let taken = |events| {
+                let choice = Choice { value: ValueForm::Flat, envelope, ..Choice::default() };
+                let shapes =
+                    || Shapes::new(Scope::Type, &Catalog::builtin(), &[], &Default::default());
+                let encoder = Encoder::of(Mode::Binary, Choices::new(choice, [], shapes));
+                allocations_of(load, events, encoder, &rules)
+            };
+            let (few, many) = (taken(100), taken(400));
+            assert!(many <= few + 6, "{envelope:?}: {few}, {many}");
+        }
     }
 }
 

@@ -42,6 +42,7 @@ fn main() {
             headers: Vec::new(),
             value: Pieces::default(),
             original: b"",
+            members: None,
             lead_state: None,
         };
         claims[source].claim(

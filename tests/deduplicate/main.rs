@@ -6,6 +6,7 @@ mod simulated_disk;
 
 mod files;
 mod owners;
+mod replicas;
 mod restart;
 mod without_type;
 
@@ -41,6 +42,7 @@ fn event(id: Option<&str>) -> Event<'_> {
         headers: Vec::new(),
         value: Pieces::from(b"{}".as_slice()),
         original: b"{}",
+        members: None,
         lead_state: None,
     }
 }

@@ -110,6 +110,16 @@ impl Broker {
         format!("127.0.0.1:{}", self.guarded)
     }
 
+    /// From now on the topic has this setting.
+    #[allow(dead_code, reason = "tests/faults has no topic of ids")]
+    #[track_caller]
+    pub fn set_topic(&self, topic: &str, setting: &str) {
+        let address = self.address();
+        let arguments = ["--bootstrap-server", &address, "--alter", "--add-config", setting];
+        let of_topic = ["--entity-type", "topics", "--entity-name", topic];
+        jars::tool("kafka.admin.ConfigCommand", &[&arguments[..], &of_topic].concat());
+    }
+
     /// From now on new connections of `user` need this password. They have as much to compute for it as
     /// Kafka allows, so that a process may end meanwhile.
     #[track_caller]

@@ -48,6 +48,7 @@ mod refusals;
 mod repeats;
 mod replaced_password;
 mod replay;
+mod replicas;
 mod shares;
 mod timestamps;
 mod token_trouble;

@@ -78,6 +78,14 @@ pub struct Counters {
     pub fenced: u64,
 }
 
+/// The topic by which replicas tell each other ids, in histories with replicas.
+#[derive(Default)]
+pub struct Ids {
+    pub records: Vec<Vec<u8>>,
+    /// It takes none, and says nothing.
+    pub hangs: bool,
+}
+
 pub struct Cluster {
     pub random: fastrand::Rng,
     /// What is there to be read; of transactions what is committed.
@@ -118,6 +126,7 @@ pub struct Cluster {
     pub conditions: Conditions,
     /// Where values have their schemas from, in histories with flat values.
     pub registry: Option<Arc<Registry>>,
+    pub ids: Ids,
     pub trace: Trace,
 }
 
@@ -149,6 +158,7 @@ impl Cluster {
             counters: Counters::default(),
             conditions: Conditions::new(!seed),
             registry: None,
+            ids: Ids::default(),
             trace: Trace::default(),
         }))
     }

@@ -15,6 +15,7 @@ mod lying;
 mod made_again;
 mod one_too_many;
 mod process;
+mod replicas;
 mod schemas;
 mod slow;
 mod switching;
@@ -44,6 +45,7 @@ use self::{
     copies::Instance,
     left_out::{Excluded, Selections},
     lying::Lying,
+    replicas::Replica,
 };
 use crate::{
     books::{Books, Saved},
@@ -75,6 +77,8 @@ pub enum Senders {
     One,
     /// Two that repeat what they and the other one have sent.
     TwoThatRepeat,
+    /// The same, each in front of a replica of its own.
+    TwoReplicas,
 }
 
 /// How a process delivers.
@@ -116,6 +120,9 @@ pub struct History {
     /// `disk` is.
     volumes: Vec<SimulatedDisk>,
     volume: usize,
+    /// Each source is one of a replica of its own, which tells the other one what it has settled.
+    are_replicas: bool,
+    replicas: Vec<Replica>,
     /// What runs on another volume with the same spool.
     other: Option<Instance>,
     /// The ids of the spools, once they are made.
@@ -156,7 +163,7 @@ impl History {
             keep_delivered_size: 0,
             segment_size: 4_000,
         };
-        let repeats = senders == Senders::TwoThatRepeat;
+        let repeats = senders != Senders::One;
         let names: &[&str] = if repeats { &["leads", "adobe"] } else { &["leads"] };
         let sources: Vec<_> =
             names.iter().map(|name| SourceName::new(name).expect("a legal name")).collect();
@@ -166,6 +173,8 @@ impl History {
             volumes: vec![disk.clone()],
             volume: 0,
             disk,
+            are_replicas: senders == Senders::TwoReplicas,
+            replicas: Vec::new(),
             other: None,
             spools: Vec::new(),
             config,
@@ -210,7 +219,8 @@ impl History {
                 _ => (Duration::from_secs(3600), 4_000),
             };
             self.deduplicate = deduplicate::Settings { window, ids };
-            self.cluster.borrow_mut().may_repeat = !self.has_memory_for_all();
+            let may_repeat = self.are_replicas || !self.has_memory_for_all();
+            self.cluster.borrow_mut().may_repeat = may_repeat;
         }
         self
     }
@@ -364,6 +374,7 @@ impl History {
         let now = self.now();
         let Some(process) = self.processes.get_mut(source) else { return };
         let worked = process.forwarder.step(now, patience);
+        self.replicas_go_on();
         let labels = [self.sources[source].as_str()];
         let waiting = self.metrics.dead_letters_waiting.with_label_values(&labels).get();
         if waiting > 0 {
@@ -450,7 +461,7 @@ impl History {
         }
         let cluster = &self.cluster.borrow().counters.clone();
         let repeats = self.books.repeats(&seen, &self.sender.sent);
-        let forgets = self.repeats() && !self.has_memory_for_all();
+        let forgets = self.repeats() && (self.are_replicas || !self.has_memory_for_all());
         assert!(
             forgets || repeats.needless <= cluster.lost_acknowledgements as usize,
             "{repeats:?}, and {} acknowledgements were lost",

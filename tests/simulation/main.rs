@@ -1,5 +1,5 @@
 //! Simulation of the real spool and forwarder against a model of a cluster: histories with one sender,
-//! and histories with two that repeat what they and the other one have sent; with transactions, with two
+//! and histories with two that repeat what they and the other one have sent, in front of one process or of two replicas; with transactions, with two
 //! instances of one identity, and with processes of both modes in turn.
 //!
 //! `SIMULATION_SEED=7 cargo test --test simulation one_sender` (or another test's name) replays one history;
@@ -270,6 +270,24 @@ fn no_history_with_transactions_and_two_senders_that_repeat_breaks_a_promise() {
     let rare: Vec<_> = rare.copied().collect();
     let kept = &KEPT_WITH_TRANSACTIONS_AND_REPEATS;
     run_all(Senders::TwoThatRepeat, Delivery::ExactlyOnce, 150, kept, &rare);
+}
+
+/// What the histories of two replicas must reach besides.
+const RARE_WITH_REPLICAS: [&str; 4] = [
+    "duplicate of another replica",
+    "id of another replica",
+    "id that was told to none",
+    "topic of ids that hangs",
+];
+
+#[test]
+fn no_history_of_two_replicas_that_tell_each_other_what_is_settled_loses_anything() {
+    run_all(Senders::TwoReplicas, Delivery::AtLeastOnce, 150, &[], &RARE_WITH_REPLICAS);
+}
+
+#[test]
+fn no_history_of_two_replicas_with_transactions_loses_anything() {
+    run_all(Senders::TwoReplicas, Delivery::ExactlyOnce, 150, &[], &RARE_WITH_REPLICAS);
 }
 
 #[test]

@@ -24,7 +24,7 @@ const KEY_TYPES: [&str; 2] = ["string", "null"];
 
 pub(super) fn document(config: &Config, catalogue: &Catalogue) -> Value {
     let mut parts = Parts::default();
-    for topic in catalogue.topics.iter().filter(|topic| topic.role != Role::Checkpoints) {
+    for topic in catalogue.topics.iter().filter(|topic| !is_internal(topic)) {
         parts.add(config, topic);
     }
     let description = [
@@ -57,6 +57,11 @@ fn servers(kafka: &config::Kafka) -> Value {
         (format!("broker-{number}"), json!({ "host": host, "protocol": protocol }))
     };
     hosts.map(server).collect::<Map<_, _>>().into()
+}
+
+/// Whether no consumer has any business with it.
+fn is_internal(topic: &Topic) -> bool {
+    matches!(topic.role, Role::Checkpoints | Role::Ids)
 }
 
 #[derive(Default)]

@@ -56,6 +56,8 @@ pub(super) enum Role {
     LeadStates,
     /// Internal to exactly-once delivery; not for consumers.
     Checkpoints,
+    /// Ids that replicas tell each other; no consumer reads them.
+    Ids,
 }
 
 /// One type of event in a topic.
@@ -94,6 +96,7 @@ impl Topic {
             Role::Events | Role::DeadLetters => Cow::Borrowed(topics),
             Role::LeadStates => Cow::Owned(kafka::of_lead_states(topics)),
             Role::Checkpoints => Cow::Owned(kafka::of_checkpoints(topics)),
+            Role::Ids => Cow::Owned(kafka::of_ids(topics)),
         }
     }
 
@@ -155,6 +158,7 @@ fn own_topics(config: &Config) -> Vec<Topic> {
     if config.kafka.delivery.guarantee == Guarantee::ExactlyOnce {
         topics.push(own(&config.topics.checkpoints, Role::Checkpoints));
     }
+    topics.extend(config.topics.ids.as_ref().map(|name| own(name, Role::Ids)));
     topics
 }
 

@@ -31,6 +31,7 @@ fn of(config: &Config, topic: &Topic) -> Value {
             Role::DeadLetters => "dead-letters",
             Role::LeadStates => "lead-states",
             Role::Checkpoints => "checkpoints",
+            Role::Ids => "ids",
         },
         "events": topic.events.iter().map(event).collect::<Vec<_>>(),
     });

@@ -58,6 +58,7 @@ fn contents(topic: &Topic) -> String {
         (Role::DeadLetters, _) => "events that cannot go to their own topics".into(),
         (Role::LeadStates, _) => "last known state of each lead; compacted".into(),
         (Role::Checkpoints, _) => "how far each spool is delivered".into(),
+        (Role::Ids, _) => "which events replicas have settled".into(),
         (Role::Events, [event]) => match event.activity_type_id {
             Some(id) if !event.any_custom && event.name.is_empty() => format!("activity type {id}"),
             Some(id) if !event.any_custom => format!("{} ({id})", event.name),
@@ -90,6 +91,6 @@ fn keys(topic: &Topic) -> String {
         Role::Events => keys.join(" or "),
         Role::DeadLetters => "its event's".into(),
         Role::LeadStates => key(Stream::LeadActivity).into(),
-        Role::Checkpoints => "the spool's UUID".into(),
+        Role::Checkpoints | Role::Ids => "the spool's UUID".into(),
     }
 }

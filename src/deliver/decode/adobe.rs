@@ -49,7 +49,12 @@ use self::{
     challenge::is_challenge,
     layer::{Element, Known, Layer, MAX_MEMBERS, cloud_event, each},
 };
-use super::{Rules, Undecodable, naming, scalar::Scalar};
+use super::{
+    Rules, Undecodable,
+    met::{self, Met},
+    naming,
+    scalar::Scalar,
+};
 use crate::event::{Coding, Decoded, Event, Pieces, Refused, Word, is_json};
 
 pub use attributes::{DATASCHEMA_HEADER, SOURCE_HEADER, SPECVERSION_HEADER, TIME_HEADER};
@@ -62,11 +67,13 @@ type Flaw = (&'static str, String);
 pub(super) fn decode<'a>(
     rules: &'a Rules,
     body: &'a str,
+    members: Option<&'a met::Memory>,
     out: &mut Vec<Decoded<'a>>,
 ) -> Result<(), Undecodable> {
+    let mut met = members.map(Met::new);
     let is_alone = body.trim_ascii_start().starts_with('{');
     each(body, |index, cursor| {
-        let element = Element::read(cursor)?;
+        let element = Element::read(cursor, met.as_mut())?;
         if is_alone && element.layer.as_ref().is_some_and(|object| is_challenge(body, object)) {
             return Ok(());
         }
@@ -120,6 +127,7 @@ fn event<'a>(rules: &'a Rules, element: &Element<'a>, index: u32) -> Result<Even
         headers,
         value,
         original: element.original.as_bytes(),
+        members: data.members,
         lead_state: None,
     })
 }

@@ -31,7 +31,7 @@ use self::{
     edit::Edits,
     walk::{walk, walk_beside},
 };
-use super::{Rules, Undecodable, decode};
+use super::{Memory, Rules, Undecodable, decode, decode_with};
 use crate::{
     event::{Decoded, Event, Refused, is_json},
     source::{SourceKind, SourceName},
@@ -106,6 +106,7 @@ pub struct Screened<'a> {
     body: Cow<'a, [u8]>,
     /// Elements that a rule could not be applied to, by their places, with the errors.
     held: Vec<(u32, String)>,
+    members: Memory,
 }
 
 /// Applies the rules to `body`, a delivery of a source of `kind`.
@@ -116,7 +117,8 @@ pub fn screen<'a>(
     headers: &[(String, String)],
     came: Came,
 ) -> Screened<'a> {
-    let unchanged = Screened { body: Cow::Borrowed(body), held: Vec::new() };
+    let unchanged =
+        Screened { body: Cow::Borrowed(body), held: Vec::new(), members: Memory::default() };
     if rules.fields.is_empty() {
         return unchanged;
     }
@@ -134,7 +136,7 @@ pub fn screen<'a>(
             held.push((event.index, why));
         }
     }
-    Screened { body: edits.applied_to(body), held }
+    Screened { body: edits.applied_to(body), held, ..unchanged }
 }
 
 fn screen_event(
@@ -176,7 +178,17 @@ impl Screened<'_> {
         Some(edits.applied_to(&self.body))
     }
 
-    /// Does what [`decode`] does, with the screened body.
+    /// Uses `memory` for the members of its events.
+    pub fn with_memory(self, memory: Memory) -> Self {
+        Self { members: memory, ..self }
+    }
+
+    /// That memory, for the next body.
+    pub fn into_memory(self) -> Memory {
+        self.members.emptied()
+    }
+
+    /// Does what [`decode`] does, with the screened body; events come with their members if the rules say so.
     pub fn decode<'a>(
         &'a self,
         kind: SourceKind,
@@ -184,7 +196,8 @@ impl Screened<'_> {
         headers: &[(String, String)],
         out: &mut Vec<Decoded<'a>>,
     ) -> Result<(), Undecodable> {
-        decode(kind, rules, &self.body, headers, out)?;
+        let members = rules.hand_over.then_some(&self.members);
+        decode_with(kind, rules, &self.body, headers, members, out)?;
         for (index, why) in &self.held {
             // Places are those of the elements: none was removed.
             let Some(item) = out.get_mut(*index as usize) else { continue };

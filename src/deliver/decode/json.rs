@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use serde::de::IgnoredAny;
 
 use super::{Undecodable, scan};
+use crate::event::Form;
 
 /// Limit of nested arrays and objects in a body: serde_json's own limit, so that consumers with it can parse
 /// everything that is passed on. (serde_json itself does not apply it to values
@@ -58,9 +59,15 @@ impl<'a> Name<'a> {
             false => serde_json::from_str(self.quoted).ok().map(Cow::Owned),
         }
     }
+
+    /// The text of the name, if nothing in it is escaped.
+    pub(super) fn plain(self) -> Option<&'a str> {
+        self.is_plain.then(|| &self.quoted[1..self.quoted.len() - 1])
+    }
 }
 
 /// A place in a body. Each method reads one thing from there and moves behind it.
+#[derive(Clone)]
 pub(in super::super) struct Cursor<'a> {
     body: &'a str,
     at: usize,
@@ -86,6 +93,47 @@ impl<'a> Cursor<'a> {
             Some(end) => Ok(self.take_until(end)),
             None => self.skip_slowly(limit),
         }
+    }
+
+    /// Skips a value as [`Cursor::skip`] does, and says what form it has.
+    pub(super) fn skip_with_form(&mut self) -> Result<(&'a str, Form), Undecodable> {
+        let found = match self.peek() {
+            Some(b'"') => {
+                let end = scan::string(self.body.as_bytes(), self.at + 1);
+                end.map(|(end, is_plain)| (end, if is_plain { Form::Text } else { Form::Escaped }))
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                scan::number(self.body.as_bytes(), self.at).map(|end| (end, Form::Other))
+            }
+            _ => None,
+        };
+        if let Some((end, form)) = found {
+            return Ok((self.take_until(end), form));
+        }
+        let range = self.skip()?;
+        let form = if range.starts_with('"') { Form::Escaped } else { Form::Other };
+        Ok((range, form))
+    }
+
+    /// Moves behind `text`, if that is what comes next.
+    pub(super) fn take_text(&mut self, text: &str) -> bool {
+        let found = self.body.as_bytes()[self.at..].starts_with(text.as_bytes());
+        self.at += if found { text.len() } else { 0 };
+        found
+    }
+
+    /// The text behind an opening quote, if nothing in it is escaped; moves behind its closing quote.
+    pub(super) fn take_plain(&mut self) -> Option<&'a str> {
+        let (end, is_plain) = scan::string(self.body.as_bytes(), self.at)?;
+        is_plain.then(|| {
+            let range = self.take_until(end);
+            &range[..range.len() - 1]
+        })
+    }
+
+    /// The text between `start`, a place that the cursor had before, and the cursor.
+    pub(super) fn since(&self, start: &Self) -> &'a str {
+        &self.body[start.at..self.at]
     }
 
     /// Skips a value, and hands over each member inside it, at any depth: its name, and the
@@ -215,7 +263,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
+        // Mostly there is no white space before it.
+        let found = self.body.as_bytes().get(self.at) == Some(&byte) || self.peek() == Some(byte);
         self.at += usize::from(found);
         found
     }

@@ -22,12 +22,13 @@ use std::{borrow::Cow, ops::Range};
 use super::{
     LegacyValue, MAX_EVENTS, Rules, Undecodable, id,
     json::{Cursor, is_space, offset},
+    met::{self, Met},
     naming,
     scalar::Scalar,
     time,
 };
 use crate::event::{Attributes, Decoded, Event, Pieces, Refused, Stream, Word};
-use activity::{Activity, Name};
+use activity::{Activity, Handing, Name};
 
 /// The plain header that carries the munchkin id when the value stays as it came.
 pub const MUNCHKIN_ID_HEADER: &str = "millrace-munchkin-id";
@@ -35,9 +36,12 @@ pub const MUNCHKIN_ID_HEADER: &str = "millrace-munchkin-id";
 pub(super) fn decode<'a>(
     rules: &'a Rules,
     body: &'a str,
+    members: Option<&'a met::Memory>,
     out: &mut Vec<Decoded<'a>>,
 ) -> Result<(), Undecodable> {
-    let (munchkin_id, elements) = split(body)?;
+    let value = rules.legacy_value;
+    let mut handing = members.map(|memory| Handing { met: Met::new(memory), value });
+    let (munchkin_id, elements) = split(body, handing.as_mut())?;
     out.extend(elements.iter().zip(0..).map(|(element, index)| {
         event(rules, &munchkin_id, element, index).map_err(|(reason, error)| Refused {
             index,
@@ -51,7 +55,10 @@ pub(super) fn decode<'a>(
 }
 
 /// The body's munchkin id (it may stand behind the activities) and its activities.
-fn split(body: &str) -> Result<(MunchkinId<'_>, Vec<Element<'_>>), Undecodable> {
+fn split<'a>(
+    body: &'a str,
+    mut handing: Option<&mut Handing<'a>>,
+) -> Result<(MunchkinId<'a>, Vec<Element<'a>>), Undecodable> {
     let mut cursor = Cursor::new(body);
     if cursor.peek() != Some(b'{') {
         cursor.skip()?;
@@ -66,7 +73,7 @@ fn split(body: &str) -> Result<(MunchkinId<'_>, Vec<Element<'_>>), Undecodable> 
         let twice = match Name::of(name) {
             Some(Name::MunchkinId) => munchkin_id.replace(cursor.skip()?).is_some(),
             Some(Name::Activities) if cursor.peek() == Some(b'[') => {
-                activities.replace(elements(cursor)?).is_some()
+                activities.replace(elements(cursor, handing.as_deref_mut())?).is_some()
             }
             Some(Name::Activities) => {
                 let at = offset(body, cursor.skip()?);
@@ -95,7 +102,10 @@ fn split(body: &str) -> Result<(MunchkinId<'_>, Vec<Element<'_>>), Undecodable> 
     }
 }
 
-fn elements<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<Element<'a>>, Undecodable> {
+fn elements<'a>(
+    cursor: &mut Cursor<'a>,
+    mut handing: Option<&mut Handing<'a>>,
+) -> Result<Vec<Element<'a>>, Undecodable> {
     let mut elements = Vec::new();
     cursor.array(|cursor| {
         if elements.len() == MAX_EVENTS {
@@ -103,7 +113,7 @@ fn elements<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<Element<'a>>, Undecodable
             return Err(Undecodable::new("too-many-events", error));
         }
         elements.push(if cursor.peek() == Some(b'{') {
-            let (activity, original) = Activity::read(cursor)?;
+            let (activity, original) = Activity::read(cursor, handing.as_deref_mut())?;
             Element { original, activity: Some(activity) }
         } else {
             Element { original: cursor.skip()?, activity: None }
@@ -217,6 +227,7 @@ fn event<'a>(
         headers,
         value,
         original: original.as_bytes(),
+        members: activity.members,
         lead_state: None,
     })
 }

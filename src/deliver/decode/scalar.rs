@@ -48,8 +48,8 @@ impl<'a> Scalar<'a> {
 
 /// A number without a fraction of zeros.
 fn without_zeros(number: &str) -> &str {
-    match number.split_once('.') {
-        Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,
+    match number.bytes().position(|byte| byte == b'.') {
+        Some(point) if number.bytes().skip(point + 1).all(|byte| byte == b'0') => &number[..point],
         _ => number,
     }
 }

@@ -120,7 +120,7 @@ pub(super) fn string(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
 }
 
 /// Offset of the first quote, backslash or control character among eight bytes.
-fn first_special(eight: u64) -> Option<usize> {
+pub(in super::super) fn first_special(eight: u64) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHEST: u64 = ONES << 7;
     // The highest bit of each byte that is zero, or smaller than `n`. A borrow may mark bytes above
@@ -159,7 +159,8 @@ fn name(bytes: &[u8], start: usize, named: &mut impl FnMut(Named)) -> Option<usi
     Some(value)
 }
 
-fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
+/// Behind the number that begins at `at`.
+pub(super) fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
     at += usize::from(bytes[at] == b'-');
     match *bytes.get(at)? {
         b'0' => at += 1,

@@ -9,14 +9,16 @@ use std::{
 };
 
 use prometheus::IntCounter;
+use uuid::Uuid;
 
 use super::{
     Deduplicator,
-    identity::{Id, Rule},
-    index::{Claimed, Owner},
+    identity::{Digest, Id, Identity, Rule},
+    index::{Claimed, Index, Owner},
     prepared::{Attempt, Prepared},
     released::RestsOn,
     rests::Rests,
+    sharing::{Sharing, Telling},
     sidecar::{self, Sidecar},
 };
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The event is to be forwarded; its id is saved once it is settled. `None`: it has no id.
-    Granted(Option<Id>),
+    Granted(Option<Identity>),
     /// Another event with this id was delivered, or will be: this one is passed over.
     Repeat(RestsOn),
 }
@@ -49,7 +51,7 @@ pub struct Claims {
     settled: Vec<Id>,
     /// Lead states made of several events and on their way: by the id of the first part, the sequence number and the
     /// ids of the others, which are settled with it.
-    together: HashMap<Id, (u64, Vec<Id>)>,
+    together: HashMap<Id, (u64, Vec<Identity>)>,
     sidecar: Sidecar,
     prepared: Prepared,
     /// Whether the last save failed, and was logged.
@@ -58,6 +60,8 @@ pub struct Claims {
     origin: Origin,
     /// Owners of the repeats that were passed over, if they are watched.
     rests: Option<Rests>,
+    /// Where other replicas are told.
+    telling: Option<Telling>,
 }
 
 impl Claims {
@@ -77,7 +81,14 @@ impl Claims {
             failing: false,
             origin: Origin::Sender,
             rests: None,
+            telling: None,
         }
+    }
+
+    /// Lets it tell other replicas what the source of this spool has settled, and believe what they tell.
+    pub fn telling(self, sharing: &Arc<Sharing>, spool: Uuid) -> Self {
+        let telling = (!self.are_off()).then(|| Telling::of(sharing, spool));
+        Self { telling, ..self }
     }
 
     /// Lets it watch whether the owners of repeats are settled ([`Claims::settled_end`]).
@@ -136,14 +147,16 @@ impl Claims {
             self.count("unidentified");
             return Claim::Granted(None);
         };
+        let digest = self.telling.as_ref().and_then(|_| Digest::of(event));
+        let identity = Identity { id, digest };
         let owner = Owner { source: self.source, position };
-        let claimed = self.claim_id(id, event, owner, now);
+        let claimed = self.claim_id(identity, event, owner, now);
         match claimed {
             Claimed::First => {
                 self.count("missed");
-                Claim::Granted(Some(id))
+                Claim::Granted(Some(identity))
             }
-            Claimed::Own => Claim::Granted(Some(id)),
+            Claimed::Own => Claim::Granted(Some(identity)),
             Claimed::Taken { by } => {
                 self.count("known");
                 self.repeats_of(by.source).inc();
@@ -176,12 +189,14 @@ impl Claims {
                 kept.push(true);
                 continue;
             };
-            let claimed = self.shared.index(now).claim(id, owner, now);
+            let digest = self.telling.as_ref().and_then(|_| Digest::of_part(event, state, part));
+            let identity = Identity { id, digest };
+            let claimed = self.claim_in(&mut self.shared.index(now), identity, owner, now);
             // Its event may stand twice in the delivery.
             let is_kept = !matches!(claimed, Claimed::Taken { .. }) && seen.insert(id);
             kept.push(is_kept);
             if is_kept {
-                ids.push(id);
+                ids.push(identity);
             }
             if let Claimed::Taken { by } = claimed {
                 self.rests_on(position, by);
@@ -194,17 +209,40 @@ impl Claims {
         let first = ids.next();
         let others: Vec<_> = ids.collect();
         if let Some(first) = first.filter(|_| !others.is_empty()) {
-            self.together.insert(first, (position.sequence, others));
+            self.together.insert(first.id, (position.sequence, others));
         }
         Claim::Granted(first)
     }
 
-    fn claim_id(&self, id: Id, event: &Event<'_>, owner: Owner, now: UnixMillis) -> Claimed {
+    fn claim_id(
+        &self,
+        identity: Identity,
+        event: &Event<'_>,
+        owner: Owner,
+        now: UnixMillis,
+    ) -> Claimed {
         let mut index = self.shared.index(now);
         // The event may have been delivered by a program whose ids had no type.
         if index.may_know_without_type(now)
             && let Some(before) = self.shared.key.id_without_type(event)
             && let Some(by) = index.owner_of(before, now)
+        {
+            return Claimed::Taken { by };
+        }
+        self.claim_in(&mut index, identity, owner, now)
+    }
+
+    /// Claims an event. A claim of this process stays its own to settle, whatever another replica tells meanwhile.
+    fn claim_in(
+        &self,
+        index: &mut Index,
+        Identity { id, digest }: Identity,
+        owner: Owner,
+        now: UnixMillis,
+    ) -> Claimed {
+        if let Some(digest) = digest
+            && index.owner_of(id, now).is_none()
+            && let Some(by) = index.owner_of(self.shared.key.id_of_digest(digest), now)
         {
             return Claimed::Taken { by };
         }
@@ -230,12 +268,23 @@ impl Claims {
     }
 
     /// Notes that an event is delivered, a dead letter, or in quarantine.
-    pub fn settled(&mut self, id: Option<Id>) {
-        self.settled.extend(id);
+    pub fn settled(&mut self, identity: Option<Identity>) {
+        let Some(identity) = identity else { return };
+        self.is_settled(identity);
         if !self.together.is_empty()
-            && let Some((_, others)) = id.and_then(|id| self.together.remove(&id))
+            && let Some((_, others)) = self.together.remove(&identity.id)
         {
-            self.settled.extend(others);
+            let is_told = identity.digest.is_some();
+            for other in others {
+                self.is_settled(if is_told { other } else { other.of_this_volume() });
+            }
+        }
+    }
+
+    fn is_settled(&mut self, Identity { id, digest }: Identity) {
+        self.settled.push(id);
+        if let Some(telling) = &mut self.telling {
+            telling.is_settled(digest);
         }
     }
 
@@ -283,6 +332,9 @@ impl Claims {
     /// Forgets the ids settled since the last save: their transaction was taken back.
     pub fn forget_unsaved(&mut self) {
         self.settled.clear();
+        if let Some(telling) = &mut self.telling {
+            telling.forget();
+        }
     }
 
     /// Gives up the claims of deliveries that cannot be read any more, so that others may bring their events. Some of
@@ -302,8 +354,12 @@ impl Claims {
 
     /// Saves the ids of settled events, before a checkpoint passes them. Durable when it returns,
     /// unless the disk fails: then they are counted and dropped, since a checkpoint that
-    /// waited for them would keep the very space occupied that they need.
+    /// waited for them would keep the very space occupied that they need. Other
+    /// replicas are told of them.
     pub fn save(&mut self, now: UnixMillis) {
+        if let Some(telling) = &mut self.telling {
+            telling.tell(now);
+        }
         let settled = std::mem::take(&mut self.settled);
         self.save_ids(Rule::WithType, &settled, now);
         self.settled = settled; // keeps its memory
@@ -345,7 +401,7 @@ impl Claims {
     }
 
     fn repeats_of(&self, owner: u32) -> IntCounter {
-        let owner = self.shared.sources[owner as usize].name.as_str();
+        let owner = self.shared.name_of(owner);
         self.shared.metrics.duplicates.with_label_values(&[self.name(), owner])
     }
 }

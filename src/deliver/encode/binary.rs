@@ -9,11 +9,11 @@
 //! structured mode, whatever other headers it has. So data that itself has such a type (an event inside of an
 //! event) gets the media type of its syntax, and [`CONTENT_TYPE_HEADER`] has the original one.
 
-use super::{CONTENT_TYPE_HEADER, extensions, headers::Headers};
+use super::{CONTENT_TYPE_HEADER, extensions::extensions, headers::Headers};
 use crate::event::{Attributes, Event};
 
 /// Writes `ce_` + name of each extension, one after the other.
-pub(super) fn names(attributes: &Attributes<'_>, names: &mut String) {
+fn names(attributes: &Attributes<'_>, names: &mut String) {
     names.clear();
     for (name, _) in extensions(attributes) {
         names.push_str("ce_");
@@ -26,7 +26,7 @@ const STRUCTURED_PREFIX: &str = "application/cloudevents";
 
 /// Writes into `made` the `content-type` that replaces the event's `datacontenttype`, if that would be
 /// taken for structured mode: `application/json` for `application/cloudevents+json`.
-pub(super) fn content_type(attributes: &Attributes<'_>, made: &mut String) {
+fn content_type(attributes: &Attributes<'_>, made: &mut String) {
     made.clear();
     let Some(came) = attributes.datacontenttype.as_deref() else { return };
     let came = came.trim_start();
@@ -43,16 +43,18 @@ pub(super) fn content_type(attributes: &Attributes<'_>, made: &mut String) {
     made.push_str(parameters);
 }
 
-/// The headers of a record; `names` come from [`names`], and `content_type` from [`content_type`].
+/// The headers of a record whose value is the event's data; `made_names` and `made_type` are memory for what of them is made.
 pub(super) fn headers<'b>(
     id: &'b str,
-    names: &'b str,
-    content_type: &'b str,
     event: &'b Event<'b>,
+    made_names: &'b mut String,
+    made_type: &'b mut String,
 ) -> Headers<'b> {
+    names(&event.attributes, made_names);
+    content_type(&event.attributes, made_type);
     let came = event.attributes.datacontenttype.as_deref();
-    let is_made = !content_type.is_empty();
-    headers_of(id, names, if is_made { Some(content_type) } else { came }, event)
+    let is_made = !made_type.is_empty();
+    headers_of(id, made_names, if is_made { Some(made_type) } else { came }, event)
 }
 
 /// The `content-type` of a flat value without a schema.
@@ -61,11 +63,12 @@ pub(super) const FLAT_CONTENT_TYPE: &str = "application/json";
 /// The headers of a record with a flat value, whose media type is its own.
 pub(super) fn flat_headers<'b>(
     id: &'b str,
-    names: &'b str,
-    content_type: &'static str,
     event: &'b Event<'b>,
+    made_names: &'b mut String,
+    content_type: &'static str,
 ) -> Headers<'b> {
-    headers_of(id, names, Some(content_type), event)
+    names(&event.attributes, made_names);
+    headers_of(id, made_names, Some(content_type), event)
 }
 
 fn headers_of<'b>(

@@ -20,15 +20,18 @@
 //!   (`data_base64` where the sender wrote base64). So flattening refuses no event: a dead letter would take it out of
 //!   its topic's order for something that a reader can still parse.
 //!
-//! [`Flat`] is the common form for all writers of such values: one pass over the data, nothing copied. Listed fields
-//! come in the order of the [`Shape`], which all records of a topic have in common, and others in the sender's order. A
-//! format with a schema writes the listed ones as columns and the others as one text, `others`, in JSON
-//! ([`json::others`]).
+//! [`Flat`] is what all writers of such values share: made of the members that decoding has met, or in one pass over the
+//! data, with nothing copied. Fields are listed ones in
+//! the order of the [`Shape`], which all records of a topic have in common, and others in the sender's order. A format
+//! with a schema writes the listed ones as columns and the others as one text, `others`, in JSON ([`json::others`]).
 
 pub mod avro;
 pub mod connect;
 pub mod json;
+mod label;
+mod lookup;
 pub mod name;
+mod names;
 mod read;
 pub mod schema;
 pub mod shape;
@@ -38,6 +41,7 @@ pub mod value;
 
 use std::ops::Range;
 
+use bumpalo::Bump;
 use smallvec::SmallVec;
 
 pub use self::{
@@ -45,7 +49,7 @@ pub use self::{
     shape::{Column, Scope, Shape, Shapes, members},
     standard::types as published_types,
     types::{ActivityType, AttributeType, TypesError},
-    value::{Kind, Text, Value},
+    value::{Around, Kind, Text, Value},
 };
 
 /// Limit of fields, beyond which the data stays one text.
@@ -59,17 +63,27 @@ pub const OTHERS: &str = "others";
 pub struct Flat<'a> {
     shape: &'a Shape,
     /// One entry for each column of the shape.
-    listed: SmallVec<[Option<Value<'a>>; 24]>,
+    listed: &'a mut [Option<Value<'a>>],
     others: SmallVec<[Other<'a>; 8]>,
     /// The names of the others, one after the other.
     names: &'a mut String,
+    known: &'a mut names::Names,
+    around: Around<'a>,
 }
 
 /// A field that the shape does not list.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Other<'a> {
-    name: Range<usize>,
+    start: usize,
+    end: usize,
     value: Value<'a>,
+}
+
+impl Other<'_> {
+    /// Where its name is.
+    fn name(&self) -> Range<usize> {
+        self.start..self.end
+    }
 }
 
 impl<'a> Flat<'a> {
@@ -79,13 +93,18 @@ impl<'a> Flat<'a> {
 
     /// The columns of the shape in their order, each with its value of the column's kind; `None` where the event has
     /// none.
-    pub fn listed(&self) -> impl Iterator<Item = (&'a Column, Option<&Value<'a>>)> {
-        self.shape.columns().iter().zip(self.listed.iter().map(Option::as_ref))
+    pub fn listed(&self) -> impl Iterator<Item = (&'a Column, Option<Value<'a>>)> {
+        self.shape.columns().iter().zip(self.listed.iter().copied())
+    }
+
+    /// Memory for what is made of its texts.
+    pub fn memory(&self) -> &'a Bump {
+        self.around.memory
     }
 
     /// The fields that the shape does not list, in the sender's order. No name is a column's, and none comes twice.
-    pub fn others(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
-        self.others.iter().map(|other| (&self.names[other.name.clone()], &other.value))
+    pub fn others(&self) -> impl Iterator<Item = (&str, Value<'a>)> {
+        self.others.iter().map(|other| (&self.names[other.name()], other.value))
     }
 }
 

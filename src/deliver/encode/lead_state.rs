@@ -15,13 +15,17 @@ use uuid::Uuid;
 
 use crate::event::{Event, LeadChange, LeadState};
 
-pub(super) fn value(
+/// `None`: a tombstone. `out` is memory for it.
+pub(super) fn value<'o>(
     spool: Uuid,
     sequence: u64,
     state: &LeadState<'_>,
     event: &Event<'_>,
-    out: &mut Vec<u8>,
-) {
+    out: &'o mut Vec<u8>,
+) -> Option<&'o [u8]> {
+    if state.change.is_tombstone() {
+        return None;
+    }
     out.clear();
     let last = state.parts.last();
     let id = last.map(|part| match &part.id {
@@ -52,6 +56,7 @@ pub(super) fn value(
         LeadChange::Created | LeadChange::MergedInto { .. } | LeadChange::Deleted => {}
     }
     out.push(b'}');
+    Some(out)
 }
 
 fn member(out: &mut Vec<u8>, name: &str, value: &Value) {

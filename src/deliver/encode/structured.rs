@@ -14,7 +14,9 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{CONTENT_TYPE_HEADER, extensions, headers::Headers, media_type, spell};
+use super::{
+    CONTENT_TYPE_HEADER, data::spell, extensions::extensions, headers::Headers, media_type,
+};
 use crate::event::{Attributes, Coding, Event, is_json};
 
 /// The media type of an event in this mode.
@@ -151,6 +153,7 @@ mod tests {
             headers,
             value,
             original: b"",
+            members: None,
             lead_state: None,
         };
         let mut out = b"what was here before".to_vec();

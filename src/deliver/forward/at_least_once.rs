@@ -20,7 +20,7 @@ use super::{
     window::{Carries, State, Window},
 };
 use crate::{
-    deliver::{checkpoint::Checkpoint, deduplicate::Id},
+    deliver::{checkpoint::Checkpoint, deduplicate::Identity},
     kafka::produce::{Failure, Outcome, Sink},
     spool::position::Position,
 };
@@ -63,7 +63,12 @@ impl AtLeastOnce {
     }
 
     /// Marks an id as settled; that of a `topic-limit` dead letter is saved with the checkpoint that passes it.
-    pub fn settle_id(&mut self, position: Position, identity: Option<Id>, source: &mut Source) {
+    pub fn settle_id(
+        &mut self,
+        position: Position,
+        identity: Option<Identity>,
+        source: &mut Source,
+    ) {
         if !self.over_limit.settle(position, identity) {
             source.settled(identity);
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     deliver::{
-        deduplicate::{Claim, Id, RestsOn},
+        deduplicate::{Claim, Identity, RestsOn},
         select::LeftOut,
     },
     event::{Decoded, Event},
@@ -29,7 +29,7 @@ pub(super) struct Candidate {
     /// The event's own topic, as far as it is known.
     pub topic: Option<TopicId>,
     /// The id by which repeats are recognised, if it is an event with one.
-    pub identity: Option<Id>,
+    pub identity: Option<Identity>,
     /// When its delivery was received.
     pub received_at: UnixMillis,
 }

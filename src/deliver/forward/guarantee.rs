@@ -15,7 +15,7 @@ use super::{
     window::LaneId,
 };
 use crate::{
-    deliver::{checkpoint::Checkpoint, deduplicate::Id},
+    deliver::{checkpoint::Checkpoint, deduplicate::Identity},
     kafka::produce::{Failure, Outcome, Sink},
     spool::position::Position,
 };
@@ -172,7 +172,12 @@ impl Guarantee {
     }
 
     /// Notes that the event at `position` is settled, and its id is to be saved.
-    pub fn settle_id(&mut self, position: Position, identity: Option<Id>, source: &mut Source) {
+    pub fn settle_id(
+        &mut self,
+        position: Position,
+        identity: Option<Identity>,
+        source: &mut Source,
+    ) {
         match self {
             Self::AtLeastOnce(it) => it.settle_id(position, identity, source),
             Self::ExactlyOnce(_) => source.settled(identity),

@@ -14,7 +14,7 @@ use super::{
     window::{LaneId, Slot, State, Window},
 };
 use crate::{
-    deliver::{checkpoint::Held, deduplicate::Id},
+    deliver::{checkpoint::Held, deduplicate::Identity},
     kafka::produce::Token,
     observe::metrics::{Metrics, settled},
     spool::{Spool, position::Position},
@@ -41,7 +41,14 @@ pub(super) struct Lanes {
 #[derive(Clone, Copy)]
 pub(super) struct Settled {
     pub position: Position,
-    pub identity: Option<Id>,
+    pub identity: Option<Identity>,
+}
+
+impl Settled {
+    /// Keeps it from other replicas: the event is settled by bytes that lie on this volume alone.
+    pub fn of_this_volume(self) -> Self {
+        Self { identity: self.identity.map(Identity::of_this_volume), ..self }
+    }
 }
 
 impl Lanes {

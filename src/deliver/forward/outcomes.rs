@@ -115,7 +115,12 @@ impl<S: Sink> Owners<'_, S> {
                 self.dead_letters.arrived(self.out.topics());
             }
         }
-        self.lanes.settle(answer.token)
+        let settled = self.lanes.settle(answer.token);
+        match slot.carries {
+            // The event itself is in quarantine.
+            Carries::DeadLetter { pointer: true, .. } => settled.map(Settled::of_this_volume),
+            Carries::Event(_) | Carries::DeadLetter { .. } => settled,
+        }
     }
 
     /// Lets the slot's event become a dead letter, or go to quarantine.

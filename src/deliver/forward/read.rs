@@ -236,6 +236,7 @@ impl<S: Sink> Forwarder<S> {
             Err(undecodable) => self.refuse_body(scope, stored, &undecodable, now),
         };
         self.source.give_memory_back(events);
+        self.source.is_done_with(screened);
         if scope.lane == MAIN_LANE && handled.next.is_none() {
             self.source.is_finished(now);
         }

@@ -5,11 +5,12 @@ use super::{
     Forwarder, Now, Result,
     dead_letters::{Stay, Waiting},
     dispatch::{Candidate, Dispatched},
+    lanes::Settled,
     refusal::{Refusal, Stage, index_of},
     window::{Carries, Slot, State},
 };
 use crate::{
-    deliver::deduplicate::Claim,
+    deliver::deduplicate::{Claim, Identity},
     event::Event,
     kafka::produce::{Failure, SendError, Sink, Token, TopicState},
     spool::{Next, StoredDelivery},
@@ -63,6 +64,7 @@ impl<S: Sink> Forwarder<S> {
             }
             Written::Quarantined => {
                 self.lanes.acked_ahead_mut().insert(position, topic);
+                let identity = identity.map(Identity::of_this_volume);
                 self.guarantee.settle_id(position, identity, &mut self.source);
                 Dispatched::Passed
             }
@@ -258,8 +260,9 @@ impl<S: Sink> Forwarder<S> {
         true
     }
 
+    /// The event is in quarantine, or owed by none any more.
     fn settled(&mut self, token: Token) {
-        let settled = self.lanes.settle(token);
+        let settled = self.lanes.settle(token).map(Settled::of_this_volume);
         self.guarantee.settled(settled, &mut self.source);
     }
 

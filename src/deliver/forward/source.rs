@@ -19,11 +19,11 @@ use crate::{
     deliver::{
         dead_letter::Quarantined,
         decode::{
-            Rules, Undecodable,
+            Memory, Rules, Undecodable,
             fields::{Came, Screened, screen},
             recycle,
         },
-        deduplicate::{Attempt, Claim, Claims, Id, RestsOn},
+        deduplicate::{Attempt, Claim, Claims, Identity, RestsOn},
         in_force::InForce,
         quarantine::Quarantine,
         route::Router,
@@ -55,6 +55,8 @@ pub(super) struct Source {
     /// Reused memory for the name of the next event's topic, and for the events of the next delivery.
     topic: String,
     events: Vec<Decoded<'static>>,
+    /// The same for what decoding hands over beside them.
+    members: Memory,
     /// Present where lead states are wanted.
     lead_states: Option<LeadStates>,
 }
@@ -91,6 +93,7 @@ impl Source {
             received_at: 0,
             topic: String::new(),
             events: Vec::new(),
+            members: Memory::default(),
             settled,
             lead_states: None,
         }
@@ -160,9 +163,16 @@ impl Source {
 
     /// Removes from the body of a delivery the fields that no reader may see, by `rules`, this source's. No record is
     /// made of the body itself.
-    pub fn screen<'a>(&self, rules: &Rules, stored: &'a StoredDelivery) -> Screened<'a> {
+    pub fn screen<'a>(&mut self, rules: &Rules, stored: &'a StoredDelivery) -> Screened<'a> {
         let delivery = &stored.delivery;
-        screen(self.kind, rules, &delivery.body, &delivery.headers, Came::FromSender)
+        let screened =
+            screen(self.kind, rules, &delivery.body, &delivery.headers, Came::FromSender);
+        screened.with_memory(std::mem::take(&mut self.members))
+    }
+
+    /// A delivery that was screened is done.
+    pub fn is_done_with(&mut self, screened: Screened<'_>) {
+        self.members = screened.into_memory();
     }
 
     /// Decodes the events of a delivery with `rules`, this source's; lead states made of them follow.
@@ -269,7 +279,7 @@ impl Source {
     }
 
     /// Notes that the event with this id is settled.
-    pub fn settled(&mut self, id: Option<Id>) {
+    pub fn settled(&mut self, id: Option<Identity>) {
         self.claims.settled(id);
     }
 

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use super::{refusal::TOPIC_LIMIT, topics::TopicId};
 use crate::{
-    deliver::deduplicate::{Id, RestsOn},
+    deliver::deduplicate::{Identity, RestsOn},
     event::Stream,
     kafka::produce::Token,
     source::UnixMillis,
@@ -35,7 +35,7 @@ pub(super) struct Slot {
     /// The event's own topic; none for an undecodable element and for a topic that is not known.
     pub belongs_to: Option<TopicId>,
     /// The id to be remembered once the slot is settled; none for an event that is never a repeat.
-    pub identity: Option<Id>,
+    pub identity: Option<Identity>,
     /// For a passed-over repeat: the event that it rests on.
     pub rests_on: Option<RestsOn>,
     /// Bytes that it takes in the sink's queue, [`RECORD_OVERHEAD`] included.

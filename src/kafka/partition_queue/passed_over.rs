@@ -40,7 +40,7 @@ enum State {
     PassedOver { since: Instant, is_answered: bool },
 }
 
-/// What the library is to be told of a partition.
+/// A change that the library is to make to a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     PassOver,
@@ -61,7 +61,7 @@ impl Crowd {
         }
     }
 
-    /// What changes now. `is_crowded`: there may still be records that wait.
+    /// Returns the change that is due now. `is_crowded`: there may still be records that wait.
     pub fn turn(&mut self, is_crowded: bool, linger: Duration, now: Instant) -> Option<Turn> {
         match self.state {
             State::GoesOn { until } if is_crowded && now >= until => {

@@ -31,10 +31,11 @@ pub(super) struct Rules {
     pub limit: usize,
     /// The beginning of every topic of the template.
     pub prefix: String,
-    /// Exempt from the limit, as the topics of checkpoints and of lead states are.
+    /// Exempt from the limit, as the topics of checkpoints, of lead states and of ids are.
     pub dead_letter: String,
     pub checkpoints: String,
     pub lead_state: Option<String>,
+    pub ids: Option<String>,
 }
 
 impl Rules {
@@ -43,6 +44,7 @@ impl Rules {
         topic != self.dead_letter
             && topic != self.checkpoints
             && self.lead_state.as_deref() != Some(topic)
+            && self.ids.as_deref() != Some(topic)
     }
 }
 

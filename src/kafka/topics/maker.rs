@@ -55,6 +55,21 @@ pub(in crate::kafka) const CHECKPOINTS: [(&str, &str); 3] = [
     ("min.cleanable.dirty.ratio", "0.1"),
 ];
 
+/// Settings of the topic of ids: it is kept by time alone, for as long as repeats are recognised.
+pub fn of_ids(topics: &config::Topics) -> config::Topics {
+    let kept = topics.ids_kept.max(SHORTEST_KEPT).as_millis();
+    let settings = [
+        ("cleanup.policy", "delete".to_owned()),
+        ("retention.ms", kept.to_string()),
+        ("segment.bytes", "67108864".into()),
+    ];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value));
+    config::Topics { partitions: 1, config: settings.into(), ..topics.clone() }
+}
+
+/// Shortest retention of the topic of ids: a reader may be behind.
+const SHORTEST_KEPT: Duration = Duration::from_secs(3600);
+
 /// Settings of the topic of checkpoints, in place of those of `topics`.
 pub fn of_checkpoints(topics: &config::Topics) -> config::Topics {
     let settings = CHECKPOINTS.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -138,11 +153,16 @@ impl AdminMaker {
         }
         let settings = &self.topics.config;
         let lead_states = of_lead_states(&self.topics).config;
+        let ids = of_ids(&self.topics).config;
         let new = |topic| {
             let replicas = TopicReplication::Fixed(self.topics.replication_factor);
             if topic == self.topics.checkpoints {
                 let new = NewTopic::new(topic, 1, replicas);
                 return CHECKPOINTS.iter().fold(new, |new, (name, value)| new.set(name, value));
+            }
+            if self.topics.ids.as_deref() == Some(topic) {
+                let new = NewTopic::new(topic, 1, replicas);
+                return ids.iter().fold(new, |new, (name, value)| new.set(name, value));
             }
             let new = NewTopic::new(topic, self.topics.partitions, replicas);
             if self.topics.lead_state.as_deref() == Some(topic) {

@@ -97,7 +97,7 @@ mod tests {
 
     /// Metrics that no announcement here can show: another module knows the values of their labels and announces
     /// them, or they are known only once there are topics, brokers and files.
-    const ANNOUNCED_ELSEWHERE: [&str; 19] = [
+    const ANNOUNCED_ELSEWHERE: [&str; 21] = [
         "millrace_connections",
         "millrace_connections_limit",
         "millrace_events_delivered_total",
@@ -117,6 +117,8 @@ mod tests {
         "millrace_kafka_disconnects_total",
         "millrace_schema_registry_requests_total",
         "millrace_trace_spans_dropped_total",
+        "millrace_shared_ids_passed_by_total",
+        "millrace_shared_ids_available",
     ];
 
     #[test]

@@ -8,7 +8,7 @@ use millrace::{
     config::{HeaderScheme, Secret, TokenAuth},
     deliver::{
         decode::{
-            Catalog, Fields, Rules, decode,
+            Catalog, Fields, Memory, Rules, decode,
             fields::{Action, Came, Encoding, HmacKey, Rule, Target, screen},
             recycle,
         },
@@ -108,9 +108,9 @@ pub fn part(name: &str) -> Part {
         "all-wrapped" => all(Load::wrapped(EVENTS), Mode::Binary),
         "all-structured" => all(Load::legacy(EVENTS), Mode::Structured),
         // Beside `all-legacy` and `all-adobe`, whose values are `data`.
-        "all-flat" => all_with(Load::legacy(EVENTS), flat(Surrounding::None)),
-        "all-flat-adobe" => all_with(Load::adobe(EVENTS), flat(Surrounding::None)),
-        "all-connect" => all_with(Load::legacy(EVENTS), flat(Surrounding::Connect)),
+        "all-flat" => all_by(Load::legacy(EVENTS), flat(Surrounding::None), of_flat()),
+        "all-flat-adobe" => all_by(Load::adobe(EVENTS), flat(Surrounding::None), of_flat()),
+        "all-connect" => all_by(Load::legacy(EVENTS), flat(Surrounding::Connect), of_flat()),
         "all-avro" => all_as(Format::Avro),
         "all-json-schema" => all_as(Format::JsonSchema),
         // Beside these two: one rule on a field that each event has, and on one that none has.
@@ -174,9 +174,14 @@ fn schema(format: Format) -> With {
     With { format, id: id.spell(place), place }
 }
 
+/// How deliveries are read whose events become flat values.
+fn of_flat() -> Rules {
+    Rules { hand_over: true, ..Rules::default() }
+}
+
 fn all_as(format: Format) -> Part {
     let with = Some(schema(format));
-    all_of(Load::legacy(EVENTS), flat(Surrounding::None), Rules::default(), with)
+    all_of(Load::legacy(EVENTS), flat(Surrounding::None), of_flat(), with)
 }
 
 fn all_with(load: Load, encoder: Encoder) -> Part {
@@ -199,11 +204,12 @@ fn all_by(load: Load, encoder: Encoder, rules: Rules) -> Part {
 fn all_of(load: Load, mut encoder: Encoder, rules: Rules, with: Option<With>) -> Part {
     let (bytes, router, source) = (load.bytes(), router(), source());
     let mut topic = String::new();
-    let mut spare = Vec::new();
+    let (mut spare, mut memory) = (Vec::new(), Memory::default());
     let step = move || {
         for body in &load.bodies {
             let body = black_box(body.as_bytes());
             let screened = screen(load.kind, &rules, body, &[], Came::FromSender);
+            let screened = screened.with_memory(std::mem::take(&mut memory));
             let mut out = recycle(std::mem::take(&mut spare));
             screened.decode(load.kind, &rules, &[], &mut out).unwrap();
             for event in out.iter().flatten() {
@@ -214,6 +220,7 @@ fn all_of(load: Load, mut encoder: Encoder, rules: Rules, with: Option<With>) ->
                 black_box(encoded.record());
             }
             spare = recycle(out);
+            memory = screened.into_memory();
         }
     };
     Part { step: Box::new(step), bytes, events: EVENTS }

@@ -7,6 +7,7 @@
 //! - `intake`: durable deliveries at full speed, and what is written for them
 //! - `latency`: answers at a tenth of that
 //! - `forwarding`: a backlog to Kafka, at least once and exactly once
+//! - `values`: the same backlog as `data` and in each flat format, to the same broker
 //! - `link`: what one produce request at a time costs, near and far
 //! - `standing`: a large backlog: start-up, memory, what an event costs; the size of the program
 
@@ -44,6 +45,7 @@ mod machine;
 mod service;
 mod standing;
 mod table;
+mod values;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -104,11 +106,12 @@ fn main() {
         "backlogs_bytes": plan.backlogs,
     });
     let mut rows: Vec<Row> = Vec::new();
-    let parts: [(&str, Measure); 6] = [
+    let parts: [(&str, Measure); 7] = [
         ("intake", intake::measure),
         ("latency", latency::measure),
         ("console", console::measure),
         ("forwarding", forwarding::measure),
+        ("values", values::measure),
         ("link", link::measure),
         ("standing", standing::measure),
     ];

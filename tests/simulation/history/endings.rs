@@ -79,6 +79,7 @@ impl History {
             // A page that cannot be read is waited for.
             assert!(worked.is_ok() || self.lying.is_some(), "a quiet step works: {worked:?}");
         }
+        self.replicas_go_on();
         self.trace_checkpoints();
     }
 

@@ -68,6 +68,9 @@ impl History {
             *self.counters.entry(what).or_default() += times;
         }
         self.count_left_out();
+        for (what, times) in self.counted_by_replicas() {
+            *self.counters.entry(what).or_default() += times;
+        }
         self.processes.clear();
         self.metrics = Metrics::new();
     }
@@ -138,6 +141,7 @@ impl History {
         self.metrics = Metrics::new();
         let disk: Arc<SimulatedDisk> = Arc::new(self.disk.clone());
         let folder = Folder::open(disk.clone(), &self.config).expect("the folder opens");
+        self.start_replicas(&disk);
         let directory = &self.config.directory;
         let deduplicator =
             Deduplicator::open(disk, directory, self.deduplicate, &self.sources, &self.metrics);
@@ -156,7 +160,9 @@ impl History {
         }
         self.spools.clear();
         for (source, saved) in saved.into_iter().enumerate() {
-            let process = self.start_source(source, saved, &folder, &deduplicator)?;
+            let replica = self.replicas.get(source).map(|replica| replica.deduplicator.clone());
+            let deduplicator = replica.as_ref().unwrap_or(&deduplicator);
+            let process = self.start_source(source, saved, &folder, deduplicator)?;
             self.spools.push(process.spool.id().to_string());
             self.processes.push(process);
         }
@@ -214,6 +220,7 @@ impl History {
     ) -> Result<Process, ForwardError> {
         let (writer, spool, checkpoint, selections) =
             self.open_source(source, saved.as_ref(), folder)?;
+        let replica = self.replicas.get(source);
         let source = &self.sources[source];
         let directory = folder.source_directory(source);
         let settings = Settings {
@@ -233,6 +240,10 @@ impl History {
             }),
         };
         let claims = deduplicator.claims(source).watching_owners();
+        let claims = match replica {
+            Some(replica) => claims.telling(&replica.sharing, spool.id()),
+            None => claims,
+        };
         claims.recall(self.now().unix);
         let mut sink = Producer::new(self.cluster.clone(), self.queue, RECORD_LIMIT);
         if self.exactly_once {

@@ -3,8 +3,13 @@
 use std::borrow::Cow;
 
 use crate::{
-    deliver::decode::{Undecodable, id, json::Cursor, scalar::Scalar},
-    event::{Stream, Word},
+    deliver::decode::{
+        Undecodable, id,
+        json::{Cursor, Name},
+        met::Met,
+        scalar::Scalar,
+    },
+    event::{Members, Stream, Word},
 };
 
 /// The top-level members of `data` that this module reads, as they are spelled.
@@ -17,11 +22,34 @@ pub(super) struct Data<'a> {
     component_id: Option<&'a str>,
     /// A name of the above that stands twice.
     pub(super) twice: Option<&'a str>,
+    /// All of them, if they are asked for and can be handed over.
+    pub(super) members: Option<&'a Members<'a>>,
 }
 
 impl<'a> Data<'a> {
     /// Reads the object at the cursor; also returns its range of the body.
-    pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<(Self, &'a str), Undecodable> {
+    pub(super) fn read(
+        cursor: &mut Cursor<'a>,
+        met: Option<&mut Met<'a>>,
+    ) -> Result<(Self, &'a str), Undecodable> {
+        match met {
+            None => Self::read_with(cursor, |cursor, _| cursor.skip()),
+            Some(met) => {
+                met.begin();
+                let (mut data, range) =
+                    Self::read_with(cursor, |cursor, name| met.member(cursor, name))?;
+                data.members = met.end();
+                Ok((data, range))
+            }
+        }
+    }
+
+    /// The same; `take` takes each value.
+    #[inline(always)]
+    fn read_with(
+        cursor: &mut Cursor<'a>,
+        mut take: impl FnMut(&mut Cursor<'a>, Name<'a>) -> Result<&'a str, Undecodable>,
+    ) -> Result<(Self, &'a str), Undecodable> {
         let mut data = Self::default();
         let range = cursor.object(|cursor, name| {
             let slot = match name.text().as_deref() {
@@ -30,9 +58,9 @@ impl<'a> Data<'a> {
                 Some("activityTypeId") => &mut data.activity_type_id,
                 Some("componentType") => &mut data.component_type,
                 Some("componentId") => &mut data.component_id,
-                _ => return cursor.skip().map(drop),
+                _ => return take(cursor, name).map(drop),
             };
-            if slot.replace(cursor.skip()?).is_some() {
+            if slot.replace(take(cursor, name)?).is_some() {
                 data.twice = Some(name.quoted);
             }
             Ok(())

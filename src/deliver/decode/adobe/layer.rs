@@ -9,6 +9,7 @@ use super::data::Data;
 use crate::deliver::decode::{
     MAX_EVENTS, Undecodable,
     json::{Cursor, offset},
+    met::Met,
     naming,
     scalar::Scalar,
 };
@@ -96,7 +97,7 @@ pub(super) struct Inner<'a> {
 pub(super) fn elements(body: &str) -> Result<Vec<Element<'_>>, Undecodable> {
     let mut elements = Vec::new();
     each(body, |_, cursor| {
-        elements.push(Element::read(cursor)?);
+        elements.push(Element::read(cursor, None)?);
         Ok(())
     })?;
     Ok(elements)
@@ -133,12 +134,15 @@ pub(super) fn each<'a>(
 }
 
 impl<'a> Element<'a> {
-    pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Undecodable> {
+    pub(super) fn read(
+        cursor: &mut Cursor<'a>,
+        met: Option<&mut Met<'a>>,
+    ) -> Result<Self, Undecodable> {
         if cursor.peek() != Some(b'{') {
             return Ok(Self { original: cursor.skip()?, layer: None });
         }
         let mut layer = Layer::default();
-        let original = layer.read(cursor, 1)?;
+        let original = layer.read(cursor, 1, met)?;
         Ok(Self { original, layer: Some(layer) })
     }
 }
@@ -146,19 +150,24 @@ impl<'a> Element<'a> {
 impl<'a> Layer<'a> {
     /// Reads the object at the cursor into this empty one; returns its range. In place, since a
     /// layer is large and each move of one costs time.
-    fn read(&mut self, cursor: &mut Cursor<'a>, depth: usize) -> Result<&'a str, Undecodable> {
+    fn read(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        depth: usize,
+        mut met: Option<&mut Met<'a>>,
+    ) -> Result<&'a str, Undecodable> {
         cursor.object(|cursor, member| {
             let Some(name) = member.text() else { return cursor.skip().map(drop) };
             let is_object = cursor.peek() == Some(b'{');
             let known = Known::of(&name);
             let (spelled, data, inner) = match known {
                 Some(Known::Data) if is_object => {
-                    let (data, range) = Data::read(cursor)?;
+                    let (data, range) = Data::read(cursor, met.as_deref_mut())?;
                     (range, Some(data), None)
                 }
                 Some(Known::Event | Known::Body) if is_object && depth < MAX_LAYERS => {
                     let mut inner = Box::<Self>::default();
-                    let range = inner.read(cursor, depth + 1)?;
+                    let range = inner.read(cursor, depth + 1, met.as_deref_mut())?;
                     (range, None, Some(inner))
                 }
                 _ => (cursor.skip()?, None, None),

@@ -113,7 +113,7 @@ impl Found {
 /// Whether an element without a recipient may be observability, which comes without one. The decoder has to agree, so
 /// no element that it refuses for a doubt (a member that stands twice) passes for observability.
 fn may_be_unnamed(element: &str) -> bool {
-    let element = Element::read(&mut Cursor::new(element));
+    let element = Element::read(&mut Cursor::new(element), None);
     let Some(outermost) = element.ok().and_then(|element| element.layer) else { return false };
     let is_clear = outermost.all().all(|layer| layer.twice.is_none() && !layer.too_many);
     is_clear && is_observability(&outermost)

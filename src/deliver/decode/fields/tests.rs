@@ -31,7 +31,7 @@ fn path(path: &str, action: Action) -> Rule {
 fn rules(all: Vec<Rule>) -> Rules {
     let catalog = Catalog::builtin();
     let legacy_value = LegacyValue::default();
-    Rules { catalog, legacy_value, fields: Fields::new(all) }
+    Rules { catalog, legacy_value, fields: Fields::new(all), hand_over: true }
 }
 
 /// The originals of the resulting events, or the reasons of refused ones.

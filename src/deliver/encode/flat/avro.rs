@@ -18,7 +18,7 @@ pub fn write(flat: &Flat<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     let mut misfits = json::Misfits::new();
     for (place, (column, value)) in flat.listed().enumerate() {
         let held = value.and_then(|value| {
-            let held = held(column, value);
+            let held = held(column, value, flat.memory());
             if held.is_none() {
                 misfits.push(place);
             }
@@ -34,7 +34,7 @@ pub fn write(flat: &Flat<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
                 }
                 match held {
                     Held::Moment(number) => writer.long(number),
-                    Held::Text(text) => writer.string(&text),
+                    Held::Text(text) => writer.string(text),
                     Held::Null | Held::Same => writer.value(column.kind, value),
                 }
             }
@@ -83,14 +83,14 @@ impl Writer<'_> {
     }
 
     /// Writes a value that is no text, of a column of `kind`.
-    fn value(&mut self, kind: Kind, value: &Value<'_>) {
+    fn value(&mut self, kind: Kind, value: Value<'_>) {
         match (kind, value) {
             (Kind::Integer, Value::Number(digits)) => self.long(digits.parse().unwrap_or_default()),
-            (Kind::Integer, Value::Id(id)) => self.long(*id),
+            (Kind::Integer, Value::Id(id)) => self.long(id),
             (Kind::Number, Value::Number(digits)) => {
                 self.double(digits.parse().unwrap_or_default())
             }
-            (_, Value::Boolean(value)) => self.boolean(*value),
+            (_, Value::Boolean(value)) => self.boolean(value),
             (_, Value::Number(text) | Value::Json(text)) => self.string(text),
             (_, Value::Id(id)) => self.string(&id.to_string()),
             (_, Value::Text(_) | Value::Null) => self.string(""),

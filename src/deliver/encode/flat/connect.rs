@@ -6,8 +6,7 @@
 //! `catalog.types_file` has a new attribute. Dates and times are Connect's `Timestamp` and `Date`, of which sinks make
 //! typed columns. A time with a finer fraction than these is text in `others`, as is text that is no Unicode.
 
-use std::{borrow::Cow, io::Write};
-
+use bumpalo::Bump;
 use serde_json::{Value as Json, json};
 
 use super::{Column, Flat, Kind, OTHERS, Value, json};
@@ -37,22 +36,23 @@ pub(super) fn schema(columns: &[Column]) -> Json {
 }
 
 /// The exact value of a column in a schema.
+#[derive(Clone, Copy)]
 pub(super) enum Held<'v> {
     Null,
     /// A date and time or a day, as a number.
     Moment(i64),
-    Text(Cow<'v, str>),
+    Text(&'v str),
     /// The value itself.
     Same,
 }
 
 /// `None` if the column cannot hold the value exactly.
-pub(super) fn held<'v>(column: &Column, value: &'v Value<'_>) -> Option<Held<'v>> {
+pub(super) fn held<'v>(column: &Column, value: Value<'v>, memory: &'v Bump) -> Option<Held<'v>> {
     match (column.kind, value) {
         (_, Value::Null) => Some(Held::Null),
         (Kind::DateTime, value) => value.unix_millis().map(Held::Moment),
         (Kind::Date, value) => value.unix_days().map(|days| Held::Moment(days.into())),
-        (_, Value::Text(text)) => text.plain().map(Held::Text),
+        (_, Value::Text(text)) => text.plain(memory).map(Held::Text),
         _ => Some(Held::Same),
     }
 }
@@ -66,12 +66,10 @@ pub fn write(flat: &Flat<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     let mut misfits = json::Misfits::new();
     for (place, (column, value)) in flat.listed().enumerate() {
         let Some(value) = value else { continue };
-        match held(column, value) {
+        match held(column, value, flat.memory()) {
             None => misfits.push(place),
-            Some(Held::Moment(number)) => {
-                write!(object.column(column), "{number}").expect("a Vec takes any bytes");
-            }
-            Some(_) => json::write_value(value, object.column(column)),
+            Some(Held::Moment(number)) => json::integer(number, object.before_value(column)),
+            Some(_) => object.column(column, value),
         }
     }
     scratch.clear();

@@ -1,24 +1,26 @@
-//! Finds the fields of an event in one pass over its data.
+//! The fields of an event: of the members that decoding has handed over, or else in one pass over its data.
 
 use std::borrow::Cow;
 
-use smallvec::{SmallVec, smallvec};
+use bumpalo::Bump;
+use smallvec::SmallVec;
 
 use super::{
     Flat, Kind, MAX_FIELDS, OTHERS, Other, Text, Value,
-    name::snake,
+    names::Names,
     shape::{ID, MUNCHKIN_ID, SOURCE, Shape, TIME, TYPE},
+    value::Around,
 };
 use crate::{
     deliver::decode::{
         adobe::TIME_HEADER,
         json::{Cursor, Name},
     },
-    event::{Coding, Event, Stream, is_json},
+    event::{Coding, Event, Form, Members, Spelled, Stream, is_json},
 };
 
-/// Members with numeric ids.
-const ID_MEMBERS: [&str; 3] = ["leadId", "activityTypeId", "componentId"];
+/// The value of an attribute that has none.
+const NULL: Spelled<'static> = Spelled::other("null");
 
 /// Flattens events one after the other, in memory that it keeps.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub struct Flattener {
     /// Reused memory for the event's data, where it is not one piece already.
     text: Vec<u8>,
     names: String,
+    known: Names,
+    memory: Bump,
 }
 
 impl Flattener {
@@ -36,29 +40,38 @@ impl Flattener {
         id: &'b str,
         event: &'b Event<'b>,
     ) -> Flat<'b> {
-        let Self { text, names } = self;
-        let data = text_of(event, text);
+        let Self { text, names, known, memory } = self;
+        memory.reset();
+        let memory: &'b Bump = memory;
+        let listed = memory.alloc_slice_fill_copy(shape.columns().len(), None);
+        let time = event.attributes.time.as_deref();
+        let around = Around { memory, time };
         names.clear();
-        let listed = smallvec![None; shape.columns().len()];
-        let mut flat = Flat { shape, listed, others: SmallVec::new(), names };
+        let mut flat = Flat { shape, listed, others: SmallVec::new(), names, known, around };
         let is_data_json = event.value.coding() == Coding::Plain
             && event.attributes.datacontenttype.as_deref().is_none_or(is_json);
-        flat.of_event(id, event);
+        if let Some(members) = event.members.filter(|_| is_data_json && shape.has_munchkin_id()) {
+            flat.begin(id, event);
+            if flat.take(members, event.stream).is_some() {
+                flat.finish(event);
+                return flat;
+            }
+        }
+        let data = text_of(event, text);
+        flat.clear();
+        flat.begin(id, event);
         let is_object = is_data_json && data.starts_with('{');
         if is_object && flat.read(data, event.stream).is_some() {
             flat.finish(event);
             return flat;
         }
-        flat.listed.iter_mut().for_each(|value| *value = None);
-        flat.others.clear();
-        flat.names.clear();
-        flat.of_event(id, event);
+        flat.clear();
+        flat.begin(id, event);
         let whole = match event.value.coding() {
             _ if data.is_empty() => None,
             Coding::Plain if is_object || !is_data_json => Some(("data", Value::plain(data))),
-            Coding::Plain => Value::read(Kind::Text, data).map(|value| ("data", value)),
-            Coding::JsonString => Value::read(Kind::Text, data).map(|value| ("data", value)),
-            Coding::Base64 => Value::read(Kind::Text, data).map(|value| ("data_base64", value)),
+            Coding::Plain | Coding::JsonString => Some(("data", Value::text(Spelled::of(data)))),
+            Coding::Base64 => Some(("data_base64", Value::text(Spelled::of(data)))),
         };
         if let Some((name, value)) = whole {
             flat.other("", name, value);
@@ -82,9 +95,20 @@ fn text_of<'b>(event: &'b Event<'b>, buffer: &'b mut Vec<u8>) -> &'b str {
     std::str::from_utf8(whole).expect("pieces of a body are text")
 }
 
+fn is_array(value: Spelled<'_>) -> bool {
+    value.form() == Form::Other && value.text().starts_with('[')
+}
+
 impl<'a> Flat<'a> {
+    /// Nothing was read yet.
+    fn clear(&mut self) {
+        self.listed.fill(None);
+        self.others.clear();
+        self.names.clear();
+    }
+
     /// Fills the columns that come from the event's attributes.
-    fn of_event(&mut self, id: &'a str, event: &'a Event<'a>) {
+    fn begin(&mut self, id: &'a str, event: &'a Event<'a>) {
         let attributes = &event.attributes;
         self.listed[ID] = Some(Value::plain(id));
         self.listed[SOURCE] = Some(Value::plain(&attributes.source));
@@ -101,7 +125,7 @@ impl<'a> Flat<'a> {
             self.listed[MUNCHKIN_ID] = Some(Value::plain(id));
         }
         if event.stream == Stream::LeadActivity {
-            let date = self.shape.activity_date().and_then(|at| self.listed[at].clone());
+            let date = self.shape.activity_date().and_then(|at| self.listed[at]);
             self.listed[TIME] = date.filter(|date| *date != Value::Null);
         } else if let Some((_, came)) = event.headers.iter().find(|(name, _)| *name == TIME_HEADER)
         {
@@ -109,10 +133,32 @@ impl<'a> Flat<'a> {
         }
     }
 
+    /// The members that decoding has met; `None` if there are too many. The munchkin id that may be put in before them is
+    /// the event's.
+    fn take(&mut self, members: &'a Members<'a>, stream: Stream) -> Option<()> {
+        let is_activity = stream == Stream::LeadActivity;
+        for member in members.members {
+            if is_activity && member.name == "attributes" && is_array(member.value) {
+                for attribute in members.attributes {
+                    if self.is_full() {
+                        return None;
+                    }
+                    let value = attribute.value.unwrap_or(NULL);
+                    self.attribute(attribute.name, attribute.data_type, value);
+                }
+                continue;
+            }
+            if self.is_full() {
+                return None;
+            }
+            self.member(member.name, member.value);
+        }
+        Some(())
+    }
+
     /// Reads the members of the object `data`; `None` if it has too many.
     fn read(&mut self, data: &'a str, stream: Stream) -> Option<()> {
         let mut cursor = Cursor::new(data);
-        let mut next = 0;
         let mut is_full = false;
         let read = cursor.object(|cursor, name| {
             let attributes = stream == Stream::LeadActivity
@@ -128,7 +174,8 @@ impl<'a> Flat<'a> {
             let spelled = cursor.skip()?;
             is_full |= self.is_full();
             if !is_full {
-                self.member(name, spelled, &mut next);
+                let name = name.text().unwrap_or(Cow::Borrowed(name.quoted));
+                self.member(&name, Spelled::of(spelled));
             }
             Ok(())
         });
@@ -139,26 +186,28 @@ impl<'a> Flat<'a> {
         self.others.len() >= MAX_FIELDS
     }
 
-    fn member(&mut self, name: Name<'a>, spelled: &'a str, next: &mut usize) {
-        let text = name.text().unwrap_or(Cow::Borrowed(name.quoted));
-        match self.shape.of_member(&text, next) {
-            Some(column) if ID_MEMBERS.contains(&&*text) => {
-                let value = Value::read(self.shape.columns()[column].kind, spelled);
-                match Value::id(spelled).filter(|_| value.is_none()) {
-                    Some(id) if self.listed[column].is_none() => self.listed[column] = Some(id),
-                    _ => self.put(column, spelled),
+    fn member(&mut self, name: &str, spelled: Spelled<'a>) {
+        match self.shape.of_member(name) {
+            Some(listed) => {
+                let value = self.value_of(listed.column, spelled);
+                if value.is_none()
+                    && listed.is_id
+                    && self.listed[listed.column].is_none()
+                    && let Some(id) = Value::id(spelled)
+                {
+                    // Another notation of the same number.
+                    self.listed[listed.column] = Some(id);
+                    return;
                 }
+                self.put(listed.column, value, spelled);
             }
-            Some(column) => self.put(column, spelled),
             None => {
                 // Marketo's own form has the id here, if the value is kept as it came.
-                let is_id = text == "marketoGUID"
+                let is_id = name == "marketoGUID"
                     && matches!(&self.listed[ID], Some(Value::Text(Text::Plain(id)))
-                        if spelled.trim_matches('"') == id);
+                        if spelled.text().trim_matches('"') == *id);
                 if !is_id {
-                    let value = Value::read(Kind::of_json(spelled), spelled);
-                    let value = value.unwrap_or(Value::Json(spelled));
-                    self.other("data_", &text, value);
+                    self.other("data_", name, Value::undescribed(spelled));
                 }
             }
         }
@@ -171,14 +220,13 @@ impl<'a> Flat<'a> {
         is_full: &mut bool,
     ) -> Result<(&'a str, bool), crate::deliver::decode::Undecodable> {
         let rest = cursor.rest();
-        let mut next = 0;
         let mut is_whole = true;
         cursor.array(|cursor| {
             if cursor.peek() != Some(b'{') {
                 is_whole = false;
                 return cursor.skip().map(drop);
             }
-            let mut found = Attribute::default();
+            let mut found = Found::default();
             cursor.object(|cursor, name| {
                 let spelled = cursor.skip()?;
                 found.member(name, spelled);
@@ -186,7 +234,7 @@ impl<'a> Flat<'a> {
             })?;
             *is_full |= self.is_full();
             if !*is_full {
-                is_whole &= self.attribute(&found, &mut next);
+                is_whole &= self.found(&found);
             }
             Ok(())
         })?;
@@ -195,95 +243,116 @@ impl<'a> Flat<'a> {
     }
 
     /// Adds an attribute; `false` if it does not have the form of one.
-    fn attribute(&mut self, attribute: &Attribute<'a>, next: &mut usize) -> bool {
-        let Some(name) = attribute.name.filter(|_| !attribute.is_odd) else { return false };
-        let Some(Value::Text(text @ Text::Spelled(_))) = Value::read(Kind::Text, name) else {
+    fn found(&mut self, found: &Found<'a>) -> bool {
+        let Some(name) = found.name.filter(|_| !found.is_odd).map(Spelled::of) else {
             return false;
         };
-        let Some(name) = text.plain() else { return false };
-        let value = attribute.value.unwrap_or("null");
-        // The snake-case name is appended to the others', and stays there if it is no column's.
-        let start = self.names.len();
-        let column = self.shape.of_attribute(&name, next).or_else(|| {
-            snake(&name, self.names);
-            self.shape.of_snake(&self.names[start..])
-        });
-        match column {
-            Some(column) => {
-                self.names.truncate(start);
-                self.put(column, value);
-            }
-            None => {
-                let data_type = attribute.data_type.map(|spelled| spelled.trim_matches('"'));
-                let kind = data_type.map_or_else(|| Kind::of_json(value), Kind::of_data_type);
-                match Value::read(kind, value) {
-                    Some(value) => self.other_from(start, "attribute_", value),
-                    None => {
-                        let snaked = self.names.split_off(start);
-                        self.misfit("attribute_", &snaked, value);
-                    }
-                }
-            }
-        }
-        for (member, spelled) in &attribute.more {
+        let name = match name.form() {
+            Form::Text => Some(name.text()),
+            Form::Escaped => Text::Escaped(name.text()).plain(self.around.memory),
+            Form::Other => None,
+        };
+        let Some(name) = name else { return false };
+        let data_type = found.data_type.map(|spelled| spelled.trim_matches('"'));
+        self.attribute(name, data_type, found.value.map_or(NULL, Spelled::of));
+        for (member, spelled) in &found.more {
             let member = member.text().unwrap_or(Cow::Borrowed(member.quoted));
-            let value = Value::read(Kind::of_json(spelled), spelled);
-            let value = value.unwrap_or(Value::Json(spelled));
+            let value = Value::undescribed(Spelled::of(spelled));
             self.other("attribute_", &format!("{name} {member}"), value);
         }
         true
     }
 
+    /// An attribute of an activity.
+    fn attribute(&mut self, name: &str, data_type: Option<&str>, spelled: Spelled<'a>) {
+        // The snake-case name is appended to the others', and stays there if it is no column's.
+        let start = self.names.len();
+        let column = self.shape.of_attribute(name).or_else(|| {
+            self.known.write(name, self.names);
+            self.shape.of_snake(&self.names[start..])
+        });
+        if let Some(column) = column {
+            self.names.truncate(start);
+            let value = self.value_of(column, spelled);
+            return self.put(column, value, spelled);
+        }
+        let value = match data_type {
+            None => Some(Value::undescribed(spelled)),
+            Some(name) => Value::read(Kind::of_data_type(name), spelled, self.around),
+        };
+        match value {
+            Some(value) => self.other_from(start, "attribute_", value),
+            None => {
+                let snaked = self.names.split_off(start);
+                self.misfit("attribute_", &snaked, spelled);
+            }
+        }
+    }
+
+    /// `spelled` as a value of a column's kind.
+    #[inline]
+    fn value_of(&self, column: usize, spelled: Spelled<'a>) -> Option<Value<'a>> {
+        Value::read(self.shape.columns()[column].kind, spelled, self.around)
+    }
+
     /// Puts a value into a column, or beside it if it is not of its kind, or if the column has one already.
-    fn put(&mut self, column: usize, spelled: &'a str) {
-        let described = &self.shape.columns()[column];
-        match Value::read(described.kind, spelled) {
+    fn put(&mut self, column: usize, value: Option<Value<'a>>, spelled: Spelled<'a>) {
+        let shape = self.shape;
+        match value {
             Some(value) if self.listed[column].is_none() => self.listed[column] = Some(value),
-            Some(value) => self.other("", &described.name, value),
-            None => self.misfit("", &described.name, spelled),
+            Some(value) => self.other("", &shape.columns()[column].name, value),
+            None => self.misfit("", &shape.columns()[column].name, spelled),
         }
     }
 
     /// Adds a value that is not of the kind of the field `name`.
-    fn misfit(&mut self, prefix: &str, name: &str, spelled: &'a str) {
-        let value = Value::read(Kind::Text, spelled).unwrap_or(Value::Json(spelled));
-        self.other(prefix, &format!("{name}_text"), value);
+    fn misfit(&mut self, prefix: &str, name: &str, spelled: Spelled<'a>) {
+        self.other(prefix, &format!("{name}_text"), Value::text(spelled));
     }
 
     /// Adds a field that is no column, under the first free name.
     fn other(&mut self, prefix: &str, written: &str, value: Value<'a>) {
         let start = self.names.len();
-        snake(written, self.names);
+        self.known.write(written, self.names);
         self.other_from(start, prefix, value);
     }
 
     /// Adds a field whose name is already in `names`, from `start` on.
     fn other_from(&mut self, start: usize, prefix: &str, value: Value<'a>) {
-        if self.shape.find(&self.names[start..]).is_some() || self.names[start..] == *OTHERS {
+        let is_column =
+            self.shape.find(&self.names[start..]).is_some() || self.names[start..] == *OTHERS;
+        if is_column {
             self.names.insert_str(start, prefix);
         }
         let end = self.names.len();
         let mut number = 2;
-        while self.is_taken(start) {
+        let mut is_taken = if is_column { self.is_taken(start) } else { self.has_other(start) };
+        while is_taken {
             use std::fmt::Write as _;
             self.names.truncate(end);
             // Writing to a String cannot fail.
             let _ = write!(self.names, "_{number}");
             number += 1;
+            is_taken = self.is_taken(start);
         }
-        self.others.push(Other { name: start..self.names.len(), value });
+        self.others.push(Other { start, end: self.names.len(), value });
     }
 
     fn is_taken(&self, start: usize) -> bool {
         let name = &self.names[start..];
-        let is_same = |other: &Other<'_>| self.names[other.name.clone()] == *name;
-        self.shape.find(name).is_some() || name == OTHERS || self.others.iter().any(is_same)
+        self.shape.find(name).is_some() || name == OTHERS || self.has_other(start)
+    }
+
+    fn has_other(&self, start: usize) -> bool {
+        let name = &self.names[start..];
+        let is_same = |other: &Other<'_>| self.names[other.name()] == *name;
+        self.others.iter().any(is_same)
     }
 }
 
 /// An element of `attributes`, in its spelling.
 #[derive(Default)]
-struct Attribute<'a> {
+struct Found<'a> {
     name: Option<&'a str>,
     data_type: Option<&'a str>,
     value: Option<&'a str>,
@@ -292,7 +361,7 @@ struct Attribute<'a> {
     is_odd: bool,
 }
 
-impl<'a> Attribute<'a> {
+impl<'a> Found<'a> {
     fn member(&mut self, name: Name<'a>, spelled: &'a str) {
         let place = match name.quoted {
             "\"name\"" => &mut self.name,

@@ -4,11 +4,11 @@
 //! `catalog.types_file`), never from the events so far: so two replicas have the same columns, and so has the service
 //! after a restart.
 
-use std::collections::HashMap;
-
 use smol_str::SmolStr;
 
 use super::{
+    label::Label,
+    lookup::Lookup,
     name::snake,
     standard,
     types::{ActivityType, AttributeType},
@@ -26,8 +26,8 @@ pub struct Column {
     pub kind: Kind,
     /// Whether each record has a value.
     pub is_required: bool,
-    /// `"name":`, ready for JSON.
-    pub(super) member: Box<str>,
+    /// The name, as it stands in JSON.
+    pub(super) label: Label,
 }
 
 /// Places of the columns that each shape begins with.
@@ -41,58 +41,34 @@ pub(super) const MUNCHKIN_ID: usize = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     columns: Vec<Column>,
-    /// Filter of the columns' names.
-    names: Glance,
+    /// Places of the columns by their names.
+    names: Lookup<usize>,
     /// The column of an activity's date.
     activity_date: Option<usize>,
+    has_munchkin_id: bool,
     /// Columns by the sender's names of members.
-    members: Vec<(SmolStr, usize)>,
-    attributes: Vec<Listed>,
-    /// Filter of attribute names, in all listed spellings.
-    attribute_names: Glance,
+    members: Lookup<Listed>,
+    /// Places of the columns of attributes, by the names that the sender writes.
+    attributes: Lookup<usize>,
+    /// The same by these names as those of fields, for other spellings.
+    snaked: Lookup<usize>,
     /// Schema for Kafka Connect, `{"type":"struct",…}`.
     connect: String,
 }
 
-/// An attribute that has a column.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Listed {
-    /// The sender's name.
-    name: SmolStr,
-    /// The sender's name in the form of fields, which finds other spellings.
-    snake: SmolStr,
-    column: usize,
+/// A member that has a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub column: usize,
+    /// It is the id of something, a number that senders write in several notations.
+    pub is_id: bool,
 }
+
+/// Members with numeric ids.
+const ID_MEMBERS: [&str; 3] = ["leadId", "activityTypeId", "componentId"];
 
 /// The column of `activityDate`.
 const ACTIVITY_DATE: &str = "activity_date";
-
-/// A filter of names, by their lengths and ends: most other names are excluded without a comparison.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Glance([u64; 4]);
-
-impl Glance {
-    fn place(name: &str) -> (usize, u64) {
-        let bytes = name.as_bytes();
-        let first = bytes.first().copied();
-        let last = bytes.last().copied();
-        let mixed = usize::from(first.unwrap_or(0)) * 7
-            + usize::from(last.unwrap_or(0)) * 31
-            + bytes.len() * 67;
-        (mixed / 64 % 4, 1 << (mixed % 64))
-    }
-
-    fn add(&mut self, name: &str) {
-        let (word, bit) = Self::place(name);
-        self.0[word] |= bit;
-    }
-
-    /// `false` if it was never added.
-    fn may_have(&self, name: &str) -> bool {
-        let (word, bit) = Self::place(name);
-        self.0[word] & bit != 0
-    }
-}
 
 /// Members of activities of every type.
 const ACTIVITY: &[(&str, Kind)] = &[
@@ -152,14 +128,19 @@ impl Shape {
     }
 
     fn finished(mut self) -> Self {
-        self.connect = super::connect::schema(&self.columns).to_string();
+        self.finish();
         self
     }
 
+    fn finish(&mut self) {
+        self.connect = super::connect::schema(&self.columns).to_string();
+        self.has_munchkin_id = self.members.get("munchkinId").is_some();
+    }
+
     fn column(&mut self, name: &str, kind: Kind, is_required: bool) -> usize {
-        let member = format!("\"{name}\":").into();
-        self.columns.push(Column { name: name.into(), kind, is_required, member });
-        self.names.add(name);
+        self.names.add(name, self.columns.len());
+        let label = Label::new(name);
+        self.columns.push(Column { name: name.into(), kind, is_required, label });
         if name == ACTIVITY_DATE {
             self.activity_date = Some(self.columns.len() - 1);
         }
@@ -168,11 +149,11 @@ impl Shape {
 
     fn member(&mut self, written: &str, kind: Kind, fields: &Of<'_>) {
         let Some(kind) = fields.kind(kind, (written, false)) else { return };
-        if self.members.iter().all(|(known, _)| known != written) {
+        if self.members.get(written).is_none() {
             let mut name = String::new();
             snake(written, &mut name);
             let column = self.column(&name, kind, false);
-            self.members.push((written.into(), column));
+            self.members.add(written, Listed { column, is_id: ID_MEMBERS.contains(&written) });
         }
     }
 
@@ -181,8 +162,7 @@ impl Shape {
         let Some(kind) = fields.kind(attribute.kind, (&attribute.name, true)) else { return };
         let mut snaked = String::new();
         snake(&attribute.name, &mut snaked);
-        let known = self.attributes.iter().find(|listed| listed.snake == snaked);
-        let column = match known.map(|listed| listed.column) {
+        let column = match self.snaked.get(&snaked).copied() {
             Some(column) => {
                 if self.columns[column].kind != kind {
                     self.columns[column].kind = Kind::Text;
@@ -201,16 +181,11 @@ impl Shape {
             }
         };
         for written in [Some(&attribute.name), attribute.api_name.as_ref()].into_iter().flatten() {
-            if self.attributes.iter().all(|listed| listed.name != *written) {
+            if self.attributes.get(written).is_none() {
                 let mut snaked = String::new();
                 snake(written, &mut snaked);
-                self.attribute_names.add(written);
-                self.attribute_names.add(&snaked);
-                self.attributes.push(Listed {
-                    name: written.as_str().into(),
-                    snake: snaked.into(),
-                    column,
-                });
+                self.attributes.add(written, column);
+                self.snaked.add(&snaked, column);
             }
         }
     }
@@ -224,12 +199,14 @@ impl Shape {
         &self.connect
     }
 
+    /// Whether the munchkin id is among the members that have a column.
+    pub(super) fn has_munchkin_id(&self) -> bool {
+        self.has_munchkin_id
+    }
+
     /// The column with this name.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
-        if !self.names.may_have(name) {
-            return None;
-        }
-        self.columns.iter().position(|column| column.name == name)
+        self.names.get(name).copied()
     }
 
     /// The column of an activity's date, where activities have one.
@@ -237,37 +214,20 @@ impl Shape {
         self.activity_date
     }
 
-    /// The column of the member with the sender's name `written`. `next` is its probable place.
-    pub(super) fn of_member(&self, written: &str, next: &mut usize) -> Option<usize> {
-        let at = position(&self.members, *next, |(name, _)| name == written)?;
-        *next = at + 1;
-        Some(self.members[at].1)
+    /// The column of the member that the sender calls `written`.
+    pub(super) fn of_member(&self, written: &str) -> Option<Listed> {
+        self.members.get(written).copied()
     }
 
-    /// The column of an attribute, like [`Shape::of_member`]: senders write them in one order.
-    pub(super) fn of_attribute(&self, written: &str, next: &mut usize) -> Option<usize> {
-        if !self.attribute_names.may_have(written) {
-            return None;
-        }
-        let at = position(&self.attributes, *next, |listed| listed.name == written)?;
-        *next = at + 1;
-        Some(self.attributes[at].column)
+    /// The same for an attribute.
+    pub(super) fn of_attribute(&self, written: &str) -> Option<usize> {
+        self.attributes.get(written).copied()
     }
 
     /// The column of an attribute in another spelling.
     pub(super) fn of_snake(&self, snaked: &str) -> Option<usize> {
-        if !self.attribute_names.may_have(snaked) {
-            return None;
-        }
-        self.attributes.iter().find(|listed| listed.snake == snaked).map(|listed| listed.column)
+        self.snaked.get(snaked).copied()
     }
-}
-
-/// Searches from `next` to the end first, then from the beginning.
-fn position<T>(all: &[T], next: usize, is_it: impl Fn(&T) -> bool) -> Option<usize> {
-    let next = next.min(all.len());
-    let behind = all[next..].iter().position(&is_it).map(|at| next + at);
-    behind.or_else(|| all[..next].iter().position(&is_it))
 }
 
 /// The events of a topic, by the template of its name.
@@ -321,7 +281,7 @@ impl Of<'_> {
 pub struct Shapes {
     scope: Scope,
     /// Shapes of lead activities, by event type.
-    activities: HashMap<String, Shape>,
+    activities: Lookup<Shape>,
     /// Shapes of all other events, in the order of [`Stream::ALL`].
     streams: [Shape; 5],
     all: Shape,
@@ -331,7 +291,7 @@ impl Shapes {
     /// The shapes of topics of `scope`. `types` are described by the customer's own Marketo, and override the
     /// published ones. `catalog` gives their names in topics, and `fields` are the rules of the source.
     pub fn new(scope: Scope, catalog: &Catalog, types: &[ActivityType], fields: &Fields) -> Self {
-        let mut activities = HashMap::<String, Shape>::new();
+        let mut activities = Lookup::<Shape>::default();
         let published = standard::types();
         let is_described = |id: i64| types.iter().any(|described| described.id == id);
         let published = published.iter().filter(|listed| !is_described(listed.id));
@@ -341,13 +301,16 @@ impl Shapes {
             };
             let event_type = Some(&*called.event_type);
             let of = Of { fields, stream: Some(Stream::LeadActivity), event_type };
-            let new = || Shape::common(&[Stream::LeadActivity], &of);
-            let shape = activities.entry(called.event_type.to_string()).or_insert_with(new);
+            if activities.get(&called.event_type).is_none() {
+                activities.add(&called.event_type, Shape::common(&[Stream::LeadActivity], &of));
+            }
+            let Some(shape) = activities.get_mut(&called.event_type) else { continue };
             listed.attributes.iter().for_each(|attribute| shape.attribute(attribute, &of));
         }
+        activities.values_mut().for_each(Shape::finish);
         Self {
             scope,
-            activities: activities.into_iter().map(|(name, it)| (name, it.finished())).collect(),
+            activities,
             streams: Stream::ALL.map(|stream| {
                 let of = Of { fields, stream: Some(stream), event_type: None };
                 Shape::common(&[stream], &of).finished()

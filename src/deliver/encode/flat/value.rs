@@ -6,7 +6,12 @@
 
 use std::borrow::Cow;
 
-use crate::deliver::decode::{id, time};
+use bumpalo::Bump;
+
+use crate::{
+    deliver::decode::{id, time},
+    event::{Form, Spelled},
+};
 
 /// Kind of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,20 +42,10 @@ impl Kind {
             _ => Self::Text,
         }
     }
-
-    /// The kind of a value without a description.
-    pub fn of_json(spelled: &str) -> Self {
-        match spelled.as_bytes().first() {
-            Some(b'-' | b'0'..=b'9') if is_integer(spelled).is_some() => Self::Integer,
-            Some(b'-' | b'0'..=b'9') if is_finite(spelled) => Self::Number,
-            Some(b't' | b'f') => Self::Boolean,
-            _ => Self::Text,
-        }
-    }
 }
 
 /// A field's value. The kind of the field decides which of these can occur.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     Null,
     Boolean(bool),
@@ -65,89 +60,112 @@ pub enum Value<'a> {
 }
 
 /// A text, unescaped or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text<'a> {
     /// The inside of a JSON string's quotes, escapes included.
-    Spelled(&'a str),
+    Escaped(&'a str),
+    /// The text itself, in which JSON escapes nothing.
+    Exact(&'a str),
     /// The text itself.
-    Plain(Cow<'a, str>),
+    Plain(&'a str),
 }
 
 impl<'a> Text<'a> {
-    /// The text itself; `None` when the sender wrote half a surrogate pair, which is no Unicode.
-    pub fn plain(&self) -> Option<Cow<'_, str>> {
+    /// The text itself, made in `memory` where it has escapes; `None` when the sender wrote half a surrogate pair, which is
+    /// no Unicode.
+    pub fn plain(self, memory: &'a Bump) -> Option<&'a str> {
         match self {
-            Self::Plain(text) => Some(Cow::Borrowed(text)),
-            Self::Spelled(inner) if memchr::memchr(b'\\', inner.as_bytes()).is_none() => {
-                Some(Cow::Borrowed(inner))
-            }
-            Self::Spelled(inner) => {
-                serde_json::from_str(&format!("\"{inner}\"")).ok().map(Cow::Owned)
+            Self::Plain(text) | Self::Exact(text) => Some(text),
+            Self::Escaped(inner) => {
+                let text: String = serde_json::from_str(&format!("\"{inner}\"")).ok()?;
+                Some(memory.alloc_str(&text))
             }
         }
     }
 }
 
-impl<'a> From<&'a str> for Text<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Plain(Cow::Borrowed(text))
-    }
+/// The context in which a value is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// Where texts are made.
+    pub memory: &'a Bump,
+    /// A text that is known to be a time of RFC 3339: that of the event.
+    pub time: Option<&'a str>,
 }
 
 impl<'a> Value<'a> {
     /// A text that is no JSON.
     pub fn plain(text: &'a str) -> Self {
-        Self::Text(text.into())
+        Self::Text(Text::Plain(text))
+    }
+
+    /// A text in which JSON escapes nothing.
+    pub fn exact(text: &'a str) -> Self {
+        Self::Text(Text::Exact(text))
     }
 
     /// Reads the value `spelled` in JSON as one of `kind`; `None` if it is not of that kind. An empty text in place of
     /// another kind is null, as everywhere here.
-    pub fn read(kind: Kind, spelled: &'a str) -> Option<Self> {
-        let bytes = spelled.as_bytes();
-        if bytes == b"null" {
+    pub fn read(kind: Kind, spelled: Spelled<'a>, around: Around<'a>) -> Option<Self> {
+        let (text, is_text) = (spelled.text(), spelled.form() != Form::Other);
+        if !is_text && text == "null" {
             return Some(Self::Null);
         }
-        let inner = match bytes {
-            [b'"', .., b'"'] => Some(&spelled[1..spelled.len() - 1]),
-            _ => None,
-        };
         if kind == Kind::Text {
-            return Some(match (inner, bytes.first()) {
-                (Some(inner), _) => Self::Text(Text::Spelled(inner)),
-                (None, Some(b'{' | b'[')) => Self::Json(spelled),
-                (None, _) => Self::plain(spelled),
-            });
+            return Some(Self::text(spelled));
         }
-        if inner == Some("") {
+        if is_text && text.is_empty() {
             return Some(Self::Null);
         }
-        let scalar = inner.unwrap_or(spelled);
         match kind {
-            Kind::Integer => is_integer(scalar).map(Self::Number),
+            Kind::Integer => is_integer(text).map(Self::Number),
             Kind::Number => {
-                (is_number(scalar) && is_finite(scalar)).then_some(Self::Number(scalar))
+                // A number outside of quotes is well-formed already.
+                let is_number = if is_text { is_number(text) } else { begins_as_number(text) };
+                (is_number && is_finite(text)).then_some(Self::Number(text))
             }
-            Kind::Boolean => boolean(scalar).map(Self::Boolean),
-            Kind::DateTime => {
-                let text = Text::Spelled(inner?);
-                let made = match text {
-                    Text::Spelled(inner) if memchr::memchr(b'\\', inner.as_bytes()).is_none() => {
-                        time::to_rfc3339(Cow::Borrowed(inner))?
-                    }
-                    escaped => time::to_rfc3339(escaped.plain()?)?.into_owned().into(),
-                };
-                Some(Self::Text(Text::Plain(made)))
-            }
-            Kind::Date => is_day(inner?).then(|| Self::plain(scalar)),
-            Kind::Text => None,
+            Kind::Boolean => boolean(text).map(Self::Boolean),
+            Kind::DateTime if is_text => date_time(spelled, around).map(Self::Text),
+            Kind::Date if is_text => is_day(text).then(|| Self::exact(text)),
+            Kind::DateTime | Kind::Date | Kind::Text => None,
+        }
+    }
+
+    /// The same as a text, whatever it is.
+    pub fn text(spelled: Spelled<'a>) -> Self {
+        let text = spelled.text();
+        match spelled.form() {
+            Form::Text => Self::exact(text),
+            Form::Escaped => Self::Text(Text::Escaped(text)),
+            Form::Other if text.starts_with(['{', '[']) => Self::Json(text),
+            Form::Other if text == "null" => Self::Null,
+            // A number or a boolean.
+            Form::Other => Self::exact(text),
+        }
+    }
+
+    /// The value of a field without a description, by its kind in JSON.
+    pub fn undescribed(spelled: Spelled<'a>) -> Self {
+        let text = spelled.text();
+        match (spelled.form(), text.as_bytes().first()) {
+            (Form::Other, Some(b'-' | b'0'..=b'9')) => match is_integer(text) {
+                Some(whole) => Self::Number(whole),
+                None if is_finite(text) => Self::Number(text),
+                None => Self::text(spelled),
+            },
+            (Form::Other, Some(b't')) => Self::Boolean(true),
+            (Form::Other, Some(b'f')) => Self::Boolean(false),
+            _ => Self::text(spelled),
         }
     }
 
     /// Reads the value `spelled` of a member that is an id, which may be in another notation of the same number.
-    pub fn id(spelled: &str) -> Option<Self> {
-        let text: Cow<'_, str> = match spelled.starts_with('"') {
-            true => Cow::Owned(serde_json::from_str(spelled).ok()?),
-            false => Cow::Borrowed(spelled),
+    pub fn id(spelled: Spelled<'a>) -> Option<Self> {
+        let text: Cow<'_, str> = match spelled.form() {
+            Form::Text | Form::Other => Cow::Borrowed(spelled.text()),
+            Form::Escaped => {
+                Cow::Owned(serde_json::from_str(&format!("\"{}\"", spelled.text())).ok()?)
+            }
         };
         id::number(&text)?.parse().ok().map(Self::Id)
     }
@@ -155,7 +173,7 @@ impl<'a> Value<'a> {
     /// A date and time, in whole milliseconds since 1970; `None` for any other value, and where the fraction is
     /// finer.
     pub fn unix_millis(&self) -> Option<i64> {
-        let Self::Text(Text::Plain(text)) = self else { return None };
+        let Self::Text(Text::Plain(text) | Text::Exact(text)) = self else { return None };
         if let Some(seconds) = whole_seconds(text) {
             return Some(seconds * 1000);
         }
@@ -165,34 +183,61 @@ impl<'a> Value<'a> {
 
     /// A day, counted from 1970-01-01.
     pub fn unix_days(&self) -> Option<i32> {
-        let Self::Text(Text::Plain(text)) = self else { return None };
+        let Self::Text(Text::Plain(text) | Text::Exact(text)) = self else { return None };
         let day: jiff::civil::Date = text.parse().ok()?;
         let epoch = jiff::civil::date(1970, 1, 1);
         epoch.until(day).ok().map(|span| span.get_days())
     }
 }
 
+/// The text `spelled` as a time of RFC 3339, if it is one for certain.
+fn date_time<'a>(spelled: Spelled<'a>, around: Around<'a>) -> Option<Text<'a>> {
+    let text = spelled.text();
+    match spelled.form() {
+        // It was read when the event was decoded.
+        Form::Text if around.time.is_some_and(|time| std::ptr::eq(time, text)) => {
+            Some(Text::Exact(text))
+        }
+        Form::Text => Some(match time::to_rfc3339(Cow::Borrowed(text))? {
+            Cow::Borrowed(text) => Text::Exact(text),
+            Cow::Owned(made) => Text::Exact(around.memory.alloc_str(&made)),
+        }),
+        _ => {
+            let text = Text::Escaped(text).plain(around.memory)?;
+            let made = time::to_rfc3339(Cow::Borrowed(text))?;
+            Some(Text::Exact(around.memory.alloc_str(&made)))
+        }
+    }
+}
+
 /// The digits of a whole number of 64 bits, without a fraction of zeros (`4711.0` is the number 4711 to every reader).
 fn is_integer(text: &str) -> Option<&str> {
-    let whole = match text.split_once('.') {
-        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') => {
-            whole
-        }
-        Some(_) => return None,
-        None => text,
-    };
-    let digits = whole.strip_prefix('-').unwrap_or(whole);
-    let is_right = match digits.as_bytes() {
-        [b'0'] => true,
-        [b'1'..=b'9', more @ ..] => more.iter().all(u8::is_ascii_digit),
+    let bytes = text.as_bytes();
+    let start = usize::from(bytes.first() == Some(&b'-'));
+    let mut end = start;
+    while bytes.get(end).is_some_and(u8::is_ascii_digit) {
+        end += 1;
+    }
+    let is_right = match &bytes[end..] {
+        [] => true,
+        [b'.', zeros @ ..] => !zeros.is_empty() && zeros.iter().all(|byte| *byte == b'0'),
         _ => false,
     };
-    (is_right && (digits.len() < 19 || whole.parse::<i64>().is_ok())).then_some(whole)
+    let is_plain = match &bytes[start..end] {
+        [b'0'] => true,
+        [b'1'..=b'9', ..] => end - start < 19 || text[..end].parse::<i64>().is_ok(),
+        _ => false,
+    };
+    (is_right && is_plain).then(|| &text[..end])
+}
+
+fn begins_as_number(text: &str) -> bool {
+    matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9'))
 }
 
 /// Whether `text` is a number as JSON spells it.
 fn is_number(text: &str) -> bool {
-    matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9'))
+    begins_as_number(text)
         && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
         && !text.ends_with(char::is_whitespace)
 }

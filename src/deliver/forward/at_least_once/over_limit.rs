@@ -16,7 +16,7 @@ use std::{
 
 use super::Lanes;
 use crate::{
-    deliver::{checkpoint::Checkpoint, deduplicate::Id},
+    deliver::{checkpoint::Checkpoint, deduplicate::Identity},
     spool::position::Position,
 };
 
@@ -31,7 +31,7 @@ struct OneTooMany {
     /// A hash of the topic's name: names over the limit are as many as senders like, and kept nowhere.
     name: u64,
     /// The id to be saved, once the event is settled.
-    settled: Option<Id>,
+    settled: Option<Identity>,
 }
 
 /// Earlier events of a topic that must be out of the way before its next event is sent.
@@ -64,7 +64,7 @@ impl OverLimit {
     }
 
     /// Notes that the event at `position` is settled: `true` when its id is saved with the checkpoint that passes it.
-    pub fn settle(&mut self, position: Position, identity: Option<Id>) -> bool {
+    pub fn settle(&mut self, position: Position, identity: Option<Identity>) -> bool {
         let event = self.events.get_mut(&position);
         event.map(|event| event.settled = identity).is_some()
     }
@@ -82,7 +82,7 @@ impl OverLimit {
     }
 
     /// Takes the ids of events that `checkpoint` passes, to be saved before it.
-    pub fn ids_passed_by(&mut self, checkpoint: &Checkpoint) -> Vec<Id> {
+    pub fn ids_passed_by(&mut self, checkpoint: &Checkpoint) -> Vec<Identity> {
         let is_ahead = is_ahead_of(checkpoint);
         let passed = self.events.iter_mut().filter(|(position, of)| !is_ahead(**position, of.name));
         passed.filter_map(|(_, of)| of.settled.take()).collect()

@@ -22,6 +22,7 @@ fn directory(create: bool, limit: usize) -> Directory {
         dead_letter: "marketo.dead".into(),
         checkpoints: "marketo.checkpoints".into(),
         lead_state: None,
+        ids: None,
     };
     Directory::new(rules, Advice::new(&kafka, None))
 }
