@@ -24,11 +24,11 @@ pub(super) fn describe(kafka: &config::Kafka, client: &ClientConfig, topic: &str
     match existing(kafka, client, topic) {
         Some(other) => format!(
             "{what}: `{other}` exists, and Kafka takes names that differ in `.` and `_` alone for one \
-             topic; change topics.name, or delete `{other}`"
+             topic; give one of them another name (topics.name, topics.dead_letter, topics.ids, …)"
         ),
         None => format!(
             "{what}: its name is not accepted, perhaps because a topic exists whose name differs in `.` \
-             and `_` alone; change topics.name"
+             and `_` alone; choose another name (topics.name, topics.dead_letter, topics.ids, …)"
         ),
     }
 }

@@ -95,9 +95,7 @@ impl Rig {
 
     /// The most memory that was ever resident, in bytes.
     pub fn memory_peak(&self) -> u64 {
-        let status = fs::read_to_string(self.proc("status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+        self.bridge.memory_peak()
     }
 
     /// How many files and sockets are open.

@@ -177,6 +177,19 @@ pub fn produce_with_headers(address: &str, topic: &str, headers: &[(&str, &str)]
     kcat(&arguments, value).unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// Produces one record of so many equal bytes with kcat, compressed: a few KB for the broker, and all of it for readers.
+#[track_caller]
+pub fn produce_inflatable(address: &str, topic: &str, bytes: usize) {
+    let limits = ["message.max.bytes=1000000000", "queue.buffering.max.kbytes=2000000"];
+    let mut arguments = vec!["-P", "-q", "-b", address, "-t", topic, "-z", "zstd"];
+    limits.iter().for_each(|limit| arguments.extend(["-X", limit]));
+    // A file is one record; of its input kcat would look at each line.
+    let mut value = tempfile::NamedTempFile::new().expect("a file");
+    value.write_all(&vec![b'x'; bytes]).expect("room for it");
+    arguments.push(value.path().to_str().expect("a path of text"));
+    kcat(&arguments, b"").unwrap_or_else(|error| panic!("{error}"));
+}
+
 /// Topics and how many partitions each has, without Kafka's own.
 #[track_caller]
 pub fn topics(address: &str) -> BTreeMap<String, usize> {

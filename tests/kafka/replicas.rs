@@ -9,7 +9,7 @@ use std::{
 use crate::{
     admin,
     broker::{self, Broker, Options},
-    consumers::read_topic,
+    consumers::{produce_inflatable, read_topic},
     exactly_once,
     ledger::{Comparison, Ledger},
     support::{
@@ -252,6 +252,31 @@ fn a_topic_of_ids_that_is_missing_and_may_not_be_made_holds_up_no_event() {
         admin::create_topic(&address, &format!("{prefix}.ids"), 1);
         wait::until("a topic that was made by hand", PATIENCE, || is_available(&bridge, "read"));
     }
+}
+
+#[test]
+fn a_record_that_is_huge_once_it_is_decompressed_costs_a_replica_no_memory_and_is_passed_by() {
+    let address = broker::shared();
+    let prefix = broker::own_prefix("inflatable");
+    let settings = with_ids(settings(&address, &prefix, Mode::AtLeastOnce), &prefix);
+    let one = Bridge::start(settings.clone());
+    let two = Bridge::start(settings);
+    let mut subscription = Subscription::new("999-INF-001", 20);
+    let first = subscription.batch_of(EVENTS);
+    deliver(&one, &first);
+    wait::until("ids of the other replica", PATIENCE, || ids_read(&two) >= EVENTS as f64);
+    let before = two.memory_peak();
+    for _ in 0..4 {
+        produce_inflatable(&address, &format!("{prefix}.ids"), 60_000_000);
+    }
+    let is_logged = || two.log().iter().any(|line| line.contains("cannot be decompressed"));
+    wait::until("a line of the log", PATIENCE, is_logged);
+    wait::until("a reader again", PATIENCE, || is_available(&two, "read"));
+    let second = subscription.batch_of(EVENTS);
+    deliver(&one, &second);
+    wait::until("ids behind the records", PATIENCE, || ids_read(&two) >= 2.0 * EVENTS as f64);
+    let grown = two.memory_peak().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes more than before");
 }
 
 #[test]

@@ -298,6 +298,13 @@ impl Bridge {
             .expect("its output can be read")
     }
 
+    /// The most memory that was ever resident, in bytes.
+    pub fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// Every line that the service has logged so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("no reader of the log panics").clone()

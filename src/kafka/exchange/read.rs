@@ -27,6 +27,11 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Memory for records that were fetched ahead.
 const FETCHED_KIB: &str = "4096";
+/// Limits of one fetch and of one partition in it, in bytes. A letter has 128 KiB at most.
+const FETCH_BYTES: &str = "4194304";
+const PARTITION_FETCH_BYTES: &str = "1048576";
+/// Limit of a batch of records once it is decompressed (zstd), in bytes.
+const INFLATED_BYTES: &str = "8388608";
 
 struct Client {
     consumer: BaseConsumer<Quiet>,
@@ -86,6 +91,11 @@ impl Reading {
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", "true")
             .set("queued.max.messages.kbytes", FETCHED_KIB)
+            // A writer to the topic may be no replica: a few KB of its records can be many MB once they are decompressed.
+            .set("message.max.bytes", PARTITION_FETCH_BYTES)
+            .set("fetch.max.bytes", FETCH_BYTES)
+            .set("max.partition.fetch.bytes", PARTITION_FETCH_BYTES)
+            .set("receive.message.max.bytes", INFLATED_BYTES)
             // A broker answers at once when there is something.
             .set("fetch.wait.max.ms", "500")
             .set_log_level(RDKafkaLogLevel::Emerg);
@@ -152,6 +162,8 @@ impl Reading {
                     self.shared.mailbox.set_readable(true);
                 }
                 Some(Err(error)) if is_lasting(&error) => return self.failed(&error),
+                // The library fetches the same batch again and again.
+                Some(Err(error)) if is_unreadable(&error) => return self.pass_to_the_end(),
                 Some(Err(_)) => {} // the library's to put right
                 None => break,
             }
@@ -164,6 +176,23 @@ impl Reading {
                 self.client = None;
             }
         }
+    }
+
+    /// Goes on behind all records that are there now: one of them cannot be read, and nothing says which ones follow it in
+    /// its batch. The notices among them are lost to this replica, and repeats of their events may be delivered again.
+    fn pass_to_the_end(&mut self) {
+        let Some(client) = self.client.take() else { return };
+        let topic = &self.shared.terms.topic;
+        self.shared.mailbox.set_readable(false);
+        let ends = client.ends(topic);
+        match &ends {
+            Ok(ends) => self.next.extend(ends),
+            Err(error) => tracing::debug!(%error, "the end of the topic of ids is not known yet"),
+        }
+        let why = "a batch of records cannot be decompressed, or is larger than 8 MiB once it is; the records before the \
+                   end of the topic are passed by, and repeats of their events may be delivered again. Only replicas \
+                   may write to this topic";
+        self.trouble.happened(topic, why.to_owned());
     }
 
     fn failed(&mut self, error: &KafkaError) {
@@ -183,6 +212,20 @@ impl Reading {
 }
 
 impl Client {
+    /// Returns the end of each partition that stands behind it.
+    fn ends(&self, topic: &str) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let positions = self.consumer.position()?;
+        let mut ends = BTreeMap::new();
+        for partition in partitions(&self.consumer, topic)? {
+            let (_, end) = self.consumer.fetch_watermarks(topic, partition, ANSWER_WITHIN)?;
+            let position = positions.find_partition(topic, partition).map(|it| it.offset());
+            if !matches!(position, Some(Offset::Offset(position)) if position >= end) {
+                ends.insert(partition, end);
+            }
+        }
+        Ok(ends)
+    }
+
     /// Whether there is more than this client gives, as at the last look; or other partitions.
     fn stands_still(&mut self, topic: &str) -> Result<bool, KafkaError> {
         let partitions = partitions(&self.consumer, topic)?;
@@ -222,6 +265,12 @@ fn is_lasting(error: &KafkaError) -> bool {
         errors::is_missing_topic(code)
             || matches!(code, Code::TopicAuthorizationFailed | Code::Fatal)
     })
+}
+
+/// Whether a batch of records is there that the library cannot take apart.
+fn is_unreadable(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| matches!(code, Code::BadCompression | Code::BadMessage))
 }
 
 fn unix_now() -> Duration {
