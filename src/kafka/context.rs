@@ -33,7 +33,6 @@ use super::{
     login::Given,
     partition_queue::PartitionQueues,
     pending::Pending,
-    properties,
     topics::Topics,
     watch::Watch,
 };
@@ -99,9 +98,7 @@ impl Producing {
         if let Some(watch) = &watch {
             watch.reset_counts();
         }
-        let queues = PartitionQueues::new(properties::linger(kafka));
-        let state = Mutex::new(ProducerState { queues, ..ProducerState::default() });
-        let reports = Reports { topics, watch, state };
+        let reports = Reports { topics, watch, state: Mutex::default() };
         let given = Given::to_client_of(kafka);
         Self { cluster, events: AtomicU64::new(0), given, reports }
     }

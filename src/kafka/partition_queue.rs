@@ -9,8 +9,6 @@
 //!
 //! The partition of a record is computed as the library does it. Delivery reports show when the count of
 //! partitions has changed, and until it is known again each record goes alone.
-//!
-//! And the library passes over a partition whose broker owes an answer (`passed_over`).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,9 +19,6 @@ use std::{
 use rdkafka::message::OwnedHeaders;
 
 use super::partition;
-use passed_over::{CROWDED, Crowd, Turn};
-
-mod passed_over;
 
 /// After such a pause the next record goes alone; brokers remember a producer for a day by default.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
@@ -54,17 +49,6 @@ pub(super) struct PartitionQueues {
     topics: Vec<Topic>,
     /// Partitions whose next record may be able to go.
     ready: Vec<PartitionKey>,
-    /// Partitions that have a [`Crowd`].
-    crowded: Vec<PartitionKey>,
-    /// For how long the library waits for more records for a request (`linger.ms`).
-    linger: Duration,
-}
-
-/// Partitions that the library is to pass over from now on, and those with which it is to go on.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Turns {
-    pub passed_over: Vec<(Arc<str>, i32)>,
-    pub go_on: Vec<(Arc<str>, i32)>,
 }
 
 #[derive(Debug)]
@@ -86,16 +70,9 @@ struct Partition {
     acknowledged: Option<Instant>,
     under_way: usize,
     queue: VecDeque<Waiting>,
-    /// Present while the partition has many records under way.
-    crowd: Option<Crowd>,
 }
 
 impl PartitionQueues {
-    /// Queues of a producer whose requests wait `linger` for more records.
-    pub fn new(linger: Duration) -> Self {
-        Self { linger, ..Self::default() }
-    }
-
     /// The partition for a record; `count` returns a topic's number of partitions, where that is known.
     pub fn target(
         &mut self,
@@ -128,9 +105,7 @@ impl PartitionQueues {
     /// Counts the partitions of a topic that has to be counted and has come to rest.
     fn recount(&mut self, number: usize, count: impl FnOnce(&str) -> Option<u32>) {
         let topic = &mut self.topics[number];
-        // The library hears first that it is to go on with a partition.
-        let has_crowd = || topic.partitions.iter().any(|partition| partition.crowd.is_some());
-        if topic.counted || topic.under_way > 0 || has_crowd() {
+        if topic.counted || topic.under_way > 0 {
             return;
         }
         let Some(count) = count(&topic.name).filter(|count| *count > 0) else { return };
@@ -150,10 +125,7 @@ impl PartitionQueues {
     pub fn may_send(&mut self, target: PartitionKey, now: Instant) -> bool {
         let (topic, partition) = self.at(target);
         let may_send = partition.queue.is_empty() && is_open(topic, partition, now);
-        if may_send {
-            self.goes(target, now);
-        }
-        may_send
+        self.topics[target.topic].goes(target.partition, may_send)
     }
 
     /// Lets a record wait until those before it have gone and the partition takes another one.
@@ -173,8 +145,8 @@ impl PartitionQueues {
             let target = *self.ready.last()?;
             let (topic, partition) = self.at(target);
             if is_open(topic, partition, now) && !partition.queue.is_empty() {
-                self.goes(target, now);
                 let topic = &mut self.topics[target.topic];
+                topic.goes(target.partition, true);
                 let record = topic.partition(target.partition).queue.pop_front()?;
                 return Some((target, Arc::clone(&topic.name), record));
             }
@@ -196,9 +168,6 @@ impl PartitionQueues {
     pub fn settled(&mut self, target: PartitionKey, by: Option<u32>, now: Instant) -> bool {
         let topic = &mut self.topics[target.topic];
         topic.settles(target.partition);
-        if let Some(crowd) = &mut topic.partition(target.partition).crowd {
-            crowd.answered(self.linger, now);
-        }
         let is_another = by.is_some_and(|by| by != target.partition);
         if is_another {
             topic.counted = false;
@@ -216,44 +185,6 @@ impl PartitionQueues {
             self.ready.extend(targets);
         }
         is_another
-    }
-
-    /// Returns the partitions that the library is to pause or to resume now.
-    pub fn turns(&mut self, now: Instant) -> Turns {
-        let mut turns = Turns::default();
-        let (topics, linger) = (&mut self.topics, self.linger);
-        self.crowded.retain(|target| {
-            let topic = &mut topics[target.topic];
-            let Some(partition) = topic.partitions.get_mut(target.partition as usize) else {
-                return false;
-            };
-            let is_crowded = partition.under_way >= CROWDED;
-            let turn = partition.crowd.as_mut().and_then(|it| it.turn(is_crowded, linger, now));
-            let told = match turn {
-                Some(Turn::PassOver) => Some(&mut turns.passed_over),
-                Some(Turn::GoOn) => Some(&mut turns.go_on),
-                None => None,
-            };
-            if let (Some(told), Ok(number)) = (told, target.partition.try_into()) {
-                told.push((Arc::clone(&topic.name), number));
-            }
-            if !is_crowded {
-                partition.crowd = None;
-            }
-            is_crowded
-        });
-        turns
-    }
-
-    fn goes(&mut self, target: PartitionKey, now: Instant) {
-        let topic = &mut self.topics[target.topic];
-        topic.under_way += 1;
-        let partition = topic.partition(target.partition);
-        partition.under_way += 1;
-        if partition.under_way >= CROWDED && partition.crowd.is_none() {
-            partition.crowd = Some(Crowd::new(self.linger, now));
-            self.crowded.push(target);
-        }
     }
 
     /// Empties the queues; returns the slots of their records in
@@ -282,6 +213,12 @@ impl Topic {
 
     fn partition(&mut self, partition: u32) -> &mut Partition {
         &mut self.partitions[partition as usize]
+    }
+
+    fn goes(&mut self, partition: u32, goes: bool) -> bool {
+        self.under_way += usize::from(goes);
+        self.partition(partition).under_way += usize::from(goes);
+        goes
     }
 
     fn settles(&mut self, partition: u32) {

@@ -21,7 +21,6 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig},
-    topic_partition_list::TopicPartitionList,
 };
 
 use crate::{
@@ -34,8 +33,8 @@ use crate::{
 use super::{
     context::{Producing, drain},
     errors,
-    partition_queue::{Turns, Waiting},
-    pause, properties,
+    partition_queue::Waiting,
+    properties,
     topics::Topics,
     transactions::{self, CHECKPOINT_TOKEN, Identity, Transactions},
     watch::Watch,
@@ -142,7 +141,6 @@ impl Producer {
         self.let_pass();
         let Some(client) = &self.client else { return };
         drain(client);
-        take_turns(client);
         let mut state = client.context().state();
         self.places.extend(state.places.drain(..).map(|(token, at, offset)| (token, (at, offset))));
         if std::mem::take(&mut state.failed)
@@ -220,26 +218,6 @@ impl Producer {
             }
             None => errors::failure(code, topic, advice),
         }
-    }
-}
-
-/// Has the library pass over the partitions whose brokers owe an answer, and go on with the others.
-fn take_turns(client: &Client) {
-    let Turns { passed_over, go_on } = client.context().state().queues.turns(Instant::now());
-    let list = |partitions: &[(Arc<str>, i32)]| {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for (topic, partition) in partitions {
-            list.add_partition(topic, *partition);
-        }
-        list
-    };
-    if !passed_over.is_empty() {
-        pause::pass_over(client.client(), &list(&passed_over));
-    }
-    if !go_on.is_empty() {
-        pause::go_on(client.client(), &list(&go_on));
-        // It wakes the threads that send, which may sleep for a second otherwise, and waits for nothing.
-        let _ = client.flush(Duration::ZERO);
     }
 }
 

@@ -44,20 +44,11 @@ struct Shared {
 impl Load {
     /// `name` is the subscription's, `prefix` is what its topics begin with.
     pub fn start(bridge: &Bridge, name: &str, prefix: &str) -> Self {
-        Self::of(bridge, Subscription::new(name, 20), prefix, true)
-    }
-
-    /// The same of one topic alone: no dead letter is under way.
-    pub fn of_one_topic(bridge: &Bridge, name: &str, prefix: &str) -> Self {
-        Self::of(bridge, Subscription::new(name, 20).of_one_type(), prefix, false)
-    }
-
-    fn of(bridge: &Bridge, subscription: Subscription, prefix: &str, with_unfit: bool) -> Self {
         let shared = Arc::new(Shared::default());
-        let client = bridge.client();
+        let (client, subscription) = (bridge.client(), Subscription::new(name, 20));
         let sender = thread::spawn({
             let (shared, ledger) = (Arc::clone(&shared), Ledger::new(prefix));
-            move || send(&shared, client, subscription, ledger, with_unfit)
+            move || send(&shared, client, subscription, ledger)
         });
         Self { shared, sender }
     }
@@ -114,26 +105,19 @@ fn send(
     mut client: Client,
     mut subscription: Subscription,
     mut ledger: Ledger,
-    with_unfit: bool,
 ) -> Ledger {
     while !shared.stop.load(Ordering::Relaxed) {
         let mut batch = subscription.batch_of(BATCH);
         let refused = format!("\"no activity, beside {}\"", batch.events[0].guid);
-        if with_unfit {
-            batch.body.truncate(batch.body.len() - "]}".len());
-            batch.body.extend_from_slice(format!(",{refused}]}}").as_bytes());
-        }
+        batch.body.truncate(batch.body.len() - "]}".len());
+        batch.body.extend_from_slice(format!(",{refused}]}}").as_bytes());
         loop {
             let answer = client.deliver(LEADS, TOKEN, &batch.body).expect("an answer");
             match answer.status {
                 200 => {
-                    shared
-                        .acknowledged
-                        .fetch_add(batch.events.len() + usize::from(with_unfit), Ordering::Relaxed);
+                    shared.acknowledged.fetch_add(batch.events.len() + 1, Ordering::Relaxed);
                     ledger.acknowledged(batch);
-                    if with_unfit {
-                        ledger.unfit(refused);
-                    }
+                    ledger.unfit(refused);
                     break;
                 }
                 503 => {

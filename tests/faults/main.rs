@@ -34,7 +34,6 @@ mod broker_dies;
 mod clock;
 mod cluster;
 mod disk;
-mod hangs;
 mod network;
 mod one_topic;
 mod slow;
