@@ -14,9 +14,9 @@
 //! ```
 //! Headers are pairs: name length u8, name, value length u16, value. The first is `:source`.
 //!
-//! The generation and the sequence number are under the checksum, so that neither a frame of another
-//! segment nor one at the wrong place in this one passes for valid. There is no trailing mark: only the
-//! checksum shows that a frame is whole.
+//! The generation and the sequence number are under the checksum: a frame of another segment does not pass for
+//! valid, nor does an earlier one at a later place in this segment. A later one at an earlier place is told by what
+//! comes behind it (`walk/search.rs`). There is no trailing mark: only the checksum shows that a frame is whole.
 //!
 //! Pure: bytes in, values out, no files.
 

@@ -142,6 +142,38 @@ fn a_frame_that_stands_there_twice_is_given_out_once() {
 }
 
 #[test]
+fn a_copy_of_later_frames_in_the_place_of_earlier_ones_hides_none_that_is_whole() {
+    let disk = SimulatedDisk::new(1);
+    let (mut writer, _) = open(&disk);
+    append_series(&mut writer, 1..10, 10);
+    let bytes = disk.content(&segment(1));
+    let length = (bytes.len() - 64) / 9;
+    assert_eq!(64 + 9 * length, bytes.len(), "nine frames of one length in one segment");
+    disk.lose_power();
+    let (_writer, spool) = open(&disk);
+    let frame = |n: usize| 64 + (n - 1) * length;
+    // Of whole frames, and of one and a half, from the beginning of a frame, and from the middle.
+    for (from, to, copied) in [
+        (frame(2), frame(4), 2..4),
+        (frame(2), frame(3) + length / 2, 2..4),
+        (frame(2) + 20, frame(4) + 20, 2..5),
+        (frame(2) + 20, frame(3) + 40, 2..4),
+    ] {
+        let mut misplaced = bytes.clone();
+        let later = frame(7) - frame(2);
+        misplaced.copy_within(from + later..to + later, from);
+        disk.set_content(&segment(1), misplaced);
+        let (deliveries, damages) = read_all(&mut spool.reader(1));
+        let numbers: Vec<_> = deliveries.iter().map(|(number, _)| *number).collect();
+        let expected: Vec<_> = (1..10).filter(|number| !copied.contains(number)).collect();
+        assert_eq!(numbers, expected, "{damages:?}");
+        let [damage] = &damages[..] else { panic!("{damages:?}") };
+        assert_eq!(damage.first_sequence..damage.next_sequence, copied);
+        assert_eq!(damage.from..damage.to, frame(2) as u64..frame(copied.end as usize) as u64);
+    }
+}
+
+#[test]
 fn a_body_that_looks_like_a_frame_is_not_taken_for_one() {
     let (disk, bytes, ends) = two_segments();
     let frame = bytes[ends[1]..ends[2]].to_vec();
