@@ -170,6 +170,10 @@ pub fn harm(
                 // Behind the end of a file a page has zeros; here none of them, for the reason above.
                 bytes[place] = found.get(from + byte).copied().unwrap_or(0xa5);
             }
+            // Nor where a page of zeros comes from another segment.
+            if is_last && page.end == bytes.len() && bytes[page.end - 1] == 0 {
+                return None;
+            }
             page
         }
         Harm::Unreadable => {
@@ -204,14 +208,25 @@ pub fn mend(disk: &SimulatedDisk, spoilt: &mut Spoilt) -> Vec<String> {
 /// All frames of a segment as they were written, by their first byte.
 fn frames(bytes: &[u8], generation: u64, spoilt: &BTreeMap<usize, Frame>) -> Vec<(usize, Vec<u8>)> {
     let (mut frames, mut start) = (Vec::new(), HEADER);
+    let is_whole_at = |at: usize| {
+        let frame = frame_of(bytes, at).and_then(|frame| bytes.get(frame));
+        frame.filter(|frame| is_whole(frame, generation))
+    };
     loop {
         // A head of a spoilt frame would lead astray: each frame tells where the next one begins.
-        let here = frame_of(bytes, start).and_then(|frame| bytes.get(frame));
-        let whole = here.filter(|frame| is_whole(frame, generation));
         let known = spoilt.get(&start).map(|frame| &frame.bytes[..]);
-        let Some(frame) = whole.or(known) else { return frames };
-        frames.push((start, frame.to_vec()));
-        start += frame.len();
+        if let Some(frame) = is_whole_at(start).or(known) {
+            frames.push((start, frame.to_vec()));
+            start += frame.len();
+            continue;
+        }
+        // One that was not acknowledged may have been lost with the power, before those that came later.
+        let next_known = spoilt.range(start + 1..).next().map_or(bytes.len(), |(at, _)| *at);
+        match (start + 1..next_known).find(|at| is_whole_at(*at).is_some()) {
+            Some(at) => start = at,
+            None if next_known < bytes.len() => start = next_known,
+            None => return frames,
+        }
     }
 }
 
