@@ -160,6 +160,8 @@ impl Quarantine {
     }
 
     /// Keeps a damaged range of a segment, under the same name and with the same label whichever part of it a lane came to.
+    /// One that was longer before stays as it was: a lane has passed over all of it, and a disk that gives some of it back
+    /// by now gives it to later lanes alone.
     pub fn keep_damage(
         &self,
         source: &SourceName,
@@ -168,6 +170,9 @@ impl Quarantine {
     ) -> io::Result<Quarantined> {
         let segment = damage.segment.file_stem().unwrap_or_default().to_string_lossy();
         let name = format!("damage-{segment}-{:012}", damage.from);
+        if let Some(kept) = self.longer_than(damage.to - damage.from, &name)? {
+            return Ok(kept);
+        }
         let mut digest = Context::new(&SHA256);
         for piece in damage.pieces() {
             digest.update(&piece?);
@@ -194,6 +199,23 @@ impl Quarantine {
             &label,
         )?;
         Ok(Quarantined { path, length: damage.to - damage.from, sha256 })
+    }
+
+    /// The item of this name that is there already, if it has more than `length` bytes and a whole label.
+    fn longer_than(&self, length: u64, name: &str) -> io::Result<Option<Quarantined>> {
+        let label = self.folder.join(format!("{name}.json"));
+        let label = match disk::read_file(&*self.disk, &label) {
+            Ok(label) => label,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let label: Option<serde_json::Value> = serde_json::from_slice(&label).ok();
+        let kept = label.and_then(|label| {
+            let (length, sha256) =
+                (label["length"].as_u64()?, label["sha256"].as_str()?.to_owned());
+            Some(Quarantined { path: self.folder.join(format!("{name}.bytes")), length, sha256 })
+        });
+        Ok(kept.filter(|kept| kept.length > length))
     }
 
     /// Writes an item; `bytes` is called once and hands its bytes over, piece by piece.
