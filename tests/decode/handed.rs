@@ -147,8 +147,11 @@ fn attribute() -> impl Strategy<Value = String> {
     let usual = usual.prop_map(|(name, space, kind, value)| {
         format!(r#"{{"name":{name},{space}"dataType":"{kind}"{space},"value":{value}}}"#)
     });
+    let with_more = (text(), text(), leaf(), leaf()).prop_map(|(name, more, value, other)| {
+        format!(r#"{{"name":{name},"value":{value},{more}:{other}}}"#)
+    });
     let other = object(prop_oneof![3 => "\"(name|dataType|value)\"", 1 => text()], json(), 5);
-    prop_oneof![8 => usual, 1 => other, 1 => json()]
+    prop_oneof![8 => usual, 1 => with_more, 1 => other, 1 => json()]
 }
 
 /// Members of an event's data, in any order.
@@ -228,6 +231,22 @@ fn an_event_with_too_many_members_is_read_when_it_is_encoded() {
         );
         let handed = usize::from(count <= 1000);
         assert_eq!(assert_same(&mut forms, kind, &rules, body.as_bytes()), handed, "{count}");
+    }
+}
+
+#[test]
+fn what_an_attribute_has_beside_its_usual_members_is_in_the_value() {
+    let (mut forms, rules, kind) = (Forms::new(), rules(), SourceKind::MarketoLeadActivity);
+    for (attribute, handed) in [
+        (r#"{"value":1,"name":"a"}"#, 1),
+        (r#"{"name":"a","value":1,"more":2}"#, 0),
+        (r#"{"more":2,"name":"a","dataType":"integer","value":1}"#, 0),
+        (r#"{"name":"a","value":1,"value":2}"#, 0),
+    ] {
+        let body = format!(
+            r#"{{"munchkinId":"9-X-0","activities":[{{"activityTypeId":3,"attributes":[{attribute}]}}]}}"#
+        );
+        assert_eq!(assert_same(&mut forms, kind, &rules, body.as_bytes()), handed, "{attribute}");
     }
 }
 
