@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{
-    Opened, ServiceError, StartError, WATCH_INTERVAL, boxed, broken, open_in_background,
-    reload::KafkaSecrets, set_aside::SetAside, source::RunningSource, stop,
+    Opened, ServiceError, StartError, open_in_background,
+    reload::{KafkaSecrets, boxed},
+    running::{WATCH_INTERVAL, broken, stop},
+    set_aside::SetAside,
+    source::RunningSource,
 };
 use crate::{
     config::Config,

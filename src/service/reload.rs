@@ -20,6 +20,10 @@ use crate::{
     runtime::reload::{Current, Digest, Reload},
 };
 
+pub(super) fn boxed<R: Reload + 'static>(reload: R) -> Box<dyn Reload> {
+    Box::new(reload)
+}
+
 /// The tokens of one source.
 pub(super) struct TokenFile {
     key: String,
