@@ -168,39 +168,10 @@ pub(super) fn read(reading: &mut Reading, kafka: &mut Section) -> Option<Option<
     let mut wrong = |name: &str, problem: &str, remedy: &str| {
         reading.mistakes.at(&key.child(name), problem, remedy);
     };
-    let credentials = match (username, password, token) {
-        (None, None, None) => Credentials::None,
-        (None, None, Some(token)) => Credentials::Token(with_token_file(token)),
-        (Some(username), Some(password), None) => {
-            Credentials::Password { username, password: with_password_file(password) }
-        }
-        (Some(_), None, None) => {
-            wrong("password", "is missing, and username is set", "Set both, or a token.");
-            return None;
-        }
-        (None, Some(_), None) => {
-            wrong("username", "is missing, and password is set", "Set both, or a token.");
-            return None;
-        }
-        (_, _, Some(_)) => {
-            let problem = "is set, and so is username or password";
-            wrong("token", problem, "Keep the token, or username and password.");
-            return None;
-        }
-    };
-    let identity_files = match (certificate_file?, key_file?) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (None, None) => None,
-        (certificate, _) => {
-            let name = if certificate.is_some() { "key_file" } else { "certificate_file" };
-            wrong(
-                name,
-                "is missing",
-                "A client certificate takes both certificate_file and key_file.",
-            );
-            return None;
-        }
-    };
+    let password = password.map(with_password_file);
+    let token = token.map(with_token_file);
+    let credentials = credentials(username, password, token, &mut wrong)?;
+    let identity_files = identity_files(certificate_file?, key_file?, &mut wrong)?;
     let Some(url) = url? else {
         wrong("url", "is missing", "Set it, or take the rest of the section away.");
         return None;
@@ -227,6 +198,52 @@ pub(super) fn read(reading: &mut Reading, kafka: &mut Section) -> Option<Option<
         ca_file,
         identity_files,
     }))
+}
+
+/// Reports a mistake in the key of this name: the problem, and the remedy.
+type Wrong<'a> = dyn FnMut(&str, &str, &str) + 'a;
+
+fn credentials(
+    username: Option<String>,
+    password: Option<Secret>,
+    token: Option<Secret>,
+    wrong: &mut Wrong<'_>,
+) -> Option<Credentials> {
+    match (username, password, token) {
+        (None, None, None) => return Some(Credentials::None),
+        (None, None, Some(token)) => return Some(Credentials::Token(token)),
+        (Some(username), Some(password), None) => {
+            return Some(Credentials::Password { username, password });
+        }
+        (Some(_), None, None) => {
+            wrong("password", "is missing, and username is set", "Set both, or a token.");
+        }
+        (None, Some(_), None) => {
+            wrong("username", "is missing, and password is set", "Set both, or a token.");
+        }
+        (_, _, Some(_)) => {
+            let problem = "is set, and so is username or password";
+            wrong("token", problem, "Keep the token, or username and password.");
+        }
+    }
+    None
+}
+
+/// The files of the client certificate and of its key: both or none.
+fn identity_files(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    wrong: &mut Wrong<'_>,
+) -> Option<Option<(PathBuf, PathBuf)>> {
+    let missing = match (certificate, key) {
+        (Some(certificate), Some(key)) => return Some(Some((certificate, key))),
+        (None, None) => return Some(None),
+        (Some(_), None) => "key_file",
+        (None, Some(_)) => "certificate_file",
+    };
+    let remedy = "A client certificate takes both certificate_file and key_file.";
+    wrong(missing, "is missing", remedy);
+    None
 }
 
 fn secret(value: &figment::value::Value) -> Result<(Secret, String), (String, String)> {

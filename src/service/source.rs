@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use uuid::Uuid;
+
 use super::{StartError, front::Front, open_retry::open_with_retries, set_aside};
 use crate::{
     config::{Answer, Config, SchemaRegistry, SourceConfig, SubjectBy},
@@ -14,10 +16,10 @@ use crate::{
         checkpoint::{Checkpoint, CheckpointFile},
         dead_letter,
         decode::Catalog,
-        deduplicate::{Deduplicator, Sharing},
+        deduplicate::{Claims, Deduplicator, Sharing},
         encode::choice::Choices,
         forward::{self, ForwardError, Forwarder, Parts, Schemas, Settings, Start, Transactions},
-        in_force::InForceFile,
+        in_force::{InForce, InForceFile},
         lead_state,
         quarantine::Quarantine,
         registry::Registry,
@@ -64,23 +66,8 @@ pub(super) struct RunningSource {
 
 impl RunningSource {
     pub fn open(source: &SourceConfig, around: &SourceContext<'_>) -> Result<Self, StartError> {
-        let SourceContext { config, folder, deduplicator, topics, router, metrics, traces, .. } =
-            around;
-        metrics.announce(source.name.as_str(), source.kind.as_str());
-        // A request may use a method that no sender uses.
-        let odd = reply::Outcome::MethodNotAllowed.row().label;
-        let outcomes = reply::labels(Scope::Source).chain([odd]);
-        metrics.announce_outcomes(source.name.as_str(), outcomes);
-        let reasons = reply::reasons(Scope::Source).chain([odd]);
-        metrics.announce_refusals(source.name.as_str(), reasons);
-        metrics.announce_dead_letters(source.name.as_str(), dead_letter::REASONS);
-        metrics.announce_left_out(source.name.as_str(), LeftOut::ALL.map(LeftOut::as_str));
-        if source.answer != Answer::Stored {
-            metrics.announce_answers(source.name.as_str(), Said::ALL.map(Said::as_str));
-        }
-        if config.topics.lead_state.is_some() {
-            metrics.announce_missing_lead_states(source.name.as_str(), lead_state::REASONS);
-        }
+        let SourceContext { config, folder, router, metrics, traces, .. } = around;
+        announce(source, config, metrics);
         let directory = folder.source_directory(&source.name);
         let checkpoint = CheckpointFile::new(folder.disk().clone(), &directory);
         checkpoint.check_fence()?;
@@ -110,43 +97,9 @@ impl RunningSource {
         }
 
         let catalog = catalog(source)?;
-        let queue = config.kafka.queue_size / config.sources.len().max(1) as u64;
-        let settings = Settings {
-            kind: source.kind,
-            mode: config.topics.mode,
-            choices: config.choices(source, &catalog),
-            selections,
-            dead_letter_topic: config.topics.dead_letter.clone(),
-            dead_letter_headers: config.topics.dead_letter_headers.clone(),
-            hold_after: config.forward.hold_after,
-            held_topics: config.forward.held_topics,
-            quarantine_after: config.forward.quarantine_after,
-            window_bytes: usize::try_from(queue).unwrap_or(usize::MAX),
-            transactions: config.kafka.delivery.is_exactly_once().then(|| Transactions {
-                topic: config.topics.checkpoints.clone(),
-                interval: config.kafka.delivery.commit_interval,
-            }),
-        };
-        let sink = Producer::new(&config.kafka, queue, Arc::clone(topics))
-            .of_source(config.sources.iter().position(|it| it.name == source.name).unwrap_or(0))
-            .watched(Watch::new(source.name.as_str(), metrics));
-        let sink = match &settings.transactions {
-            None => sink,
-            Some(_) => sink.transactional(Identity {
-                id: format!("{}{}", config.kafka.delivery.transactional_id_prefix, spool.id()),
-                topic: config.topics.checkpoints.clone(),
-                key: spool.id().to_string(),
-                timeout: config.kafka.delivery.transaction_timeout(&config.forward),
-            }),
-        };
-        let claims = match source.answer {
-            Answer::Stored => deduplicator.claims(&source.name),
-            Answer::Delivered { .. } => deduplicator.claims(&source.name).watching_owners(),
-        };
-        let claims = match around.sharing {
-            Some(sharing) => claims.telling(sharing, spool.id()),
-            None => claims,
-        };
+        let settings = settings(source, config, selections, &catalog);
+        let sink = sink(source, around, &settings, spool.id());
+        let claims = claims(source, around, spool.id());
         let parts = Parts {
             spool: spool.clone(),
             sink,
@@ -223,6 +176,88 @@ impl RunningSource {
             undelivered_bytes = left.bytes,
             "source stopped; undelivered events stay in the spool",
         );
+    }
+}
+
+/// Begins the source's counters at zero: an alert on one that is not there never fires.
+fn announce(source: &SourceConfig, config: &Config, metrics: &Metrics) {
+    let name = source.name.as_str();
+    metrics.announce(name, source.kind.as_str());
+    // A request may use a method that no sender uses.
+    let odd = reply::Outcome::MethodNotAllowed.row().label;
+    metrics.announce_outcomes(name, reply::labels(Scope::Source).chain([odd]));
+    metrics.announce_refusals(name, reply::reasons(Scope::Source).chain([odd]));
+    metrics.announce_dead_letters(name, dead_letter::REASONS);
+    metrics.announce_left_out(name, LeftOut::ALL.map(LeftOut::as_str));
+    if source.answer != Answer::Stored {
+        metrics.announce_answers(name, Said::ALL.map(Said::as_str));
+    }
+    if config.topics.lead_state.is_some() {
+        metrics.announce_missing_lead_states(name, lead_state::REASONS);
+    }
+}
+
+/// The source's share of the records that may be under way, in bytes.
+fn queue(config: &Config) -> u64 {
+    config.kafka.queue_size / config.sources.len().max(1) as u64
+}
+
+fn settings(
+    source: &SourceConfig,
+    config: &Config,
+    selections: InForce,
+    catalog: &Catalog,
+) -> Settings {
+    Settings {
+        kind: source.kind,
+        mode: config.topics.mode,
+        choices: config.choices(source, catalog),
+        selections,
+        dead_letter_topic: config.topics.dead_letter.clone(),
+        dead_letter_headers: config.topics.dead_letter_headers.clone(),
+        hold_after: config.forward.hold_after,
+        held_topics: config.forward.held_topics,
+        quarantine_after: config.forward.quarantine_after,
+        window_bytes: usize::try_from(queue(config)).unwrap_or(usize::MAX),
+        transactions: config.kafka.delivery.is_exactly_once().then(|| Transactions {
+            topic: config.topics.checkpoints.clone(),
+            interval: config.kafka.delivery.commit_interval,
+        }),
+    }
+}
+
+/// The producer of the source, whose spool is `spool`.
+fn sink(
+    source: &SourceConfig,
+    around: &SourceContext<'_>,
+    settings: &Settings,
+    spool: Uuid,
+) -> Producer {
+    let SourceContext { config, topics, metrics, .. } = around;
+    let number = config.sources.iter().position(|it| it.name == source.name).unwrap_or(0);
+    let sink = Producer::new(&config.kafka, queue(config), Arc::clone(topics))
+        .of_source(number)
+        .watched(Watch::new(source.name.as_str(), metrics));
+    match &settings.transactions {
+        None => sink,
+        Some(_) => sink.transactional(Identity {
+            id: format!("{}{spool}", config.kafka.delivery.transactional_id_prefix),
+            topic: config.topics.checkpoints.clone(),
+            key: spool.to_string(),
+            timeout: config.kafka.delivery.transaction_timeout(&config.forward),
+        }),
+    }
+}
+
+fn claims(source: &SourceConfig, around: &SourceContext<'_>, spool: Uuid) -> Claims {
+    let claims = around.deduplicator.claims(&source.name);
+    let claims = match source.answer {
+        Answer::Stored => claims,
+        Answer::Delivered { .. } => claims.watching_owners(),
+    };
+    match around.sharing {
+        Some(sharing) => claims.telling(sharing, spool),
+        None => claims,
     }
 }
 

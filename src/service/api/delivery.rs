@@ -1,11 +1,15 @@
 //! One delivery, read from the spool, and the results of its events.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::ApiBackend;
 use crate::{
+    config::SourceConfig,
     deliver::{
         decode::{
             Catalog,
@@ -14,6 +18,7 @@ use crate::{
         lead_state,
         select::LeftOut,
     },
+    event::{self, Decoded},
     observe::{
         api::{
             self, Problem,
@@ -42,32 +47,15 @@ pub(super) fn delivery(
     sequence: u64,
     bodies: bool,
 ) -> Result<DeliveryDetail, Problem> {
-    let unknown = || Problem::new("unknown", format!("There is no source `{source}`."));
-    let name = SourceName::new(source).ok_or_else(unknown)?;
-    let config = known.config.sources.iter().find(|it| it.name == name).ok_or_else(unknown)?;
-    let spool = known.spool(&name);
-    if sequence == 0 {
-        return Err(Problem::new("unknown", "Deliveries are numbered from 1."));
-    }
-    if spool.is_some_and(|spool| sequence >= spool.durable_end()) {
-        return Err(Problem::new("unknown", format!("`{source}` has no delivery {sequence} yet.")));
-    }
-    let lowest = spool.map_or(Position::start_of(0), |spool| spool.lowest());
+    let (config, lowest) = within(known, source, sequence)?;
+    let name = &config.name;
     let request = known
         .metrics
         .recent
         .before(u64::MAX, 1, &|it| it.source == source && it.position == Some(sequence));
     let request = request.first().map(api::delivery);
     let remembered = known.metrics.settled.of(source).of_delivery(sequence);
-    let Some(stored) = read(known, &name, sequence)? else {
-        // The forwarder may have passed it since the attempt to read it.
-        let note = match spool.map(|spool| spool.lowest().sequence > sequence) {
-            Some(true) => "It is delivered, and no longer in the spool (spool.keep_delivered).",
-            Some(false) => {
-                "It cannot be read in the spool: `millrace spool verify` tells what is damaged there."
-            }
-            None => "It is not in the spool of this source, which is set aside.",
-        };
+    let Some(stored) = read(known, name, sequence)? else {
         let events = remembered.values();
         return Ok(DeliveryDetail {
             source: source.to_owned(),
@@ -75,7 +63,7 @@ pub(super) fn delivery(
             state: "removed".to_owned(),
             events: events.map(|it| event(it.at.1, sequence, Some(it), true)).collect(),
             request,
-            note: Some(note.to_owned()),
+            note: Some(why_not_there(known, name, sequence).to_owned()),
             ..DeliveryDetail::default()
         });
     };
@@ -90,56 +78,28 @@ pub(super) fn delivery(
     config.selection.refuse_doubtful(&mut decoded);
     let lead_states = known.config.topics.lead_state.as_deref();
     if lead_states.is_some() && result.is_ok() {
-        let is_taken =
-            |event: &crate::event::Event<'_>| config.selection.leaves_out(event).is_none();
+        let is_taken = |event: &event::Event<'_>| config.selection.leaves_out(event).is_none();
         lead_state::append(&mut decoded, &mut Vec::new(), is_taken);
     }
-    let is_final = !known.config.kafka.delivery.is_exactly_once();
+    let results = Results {
+        known,
+        config,
+        sequence,
+        lowest,
+        is_final: !known.config.kafka.delivery.is_exactly_once(),
+        remembered: &remembered,
+    };
     let mut topic = String::new();
-    let mut events = Vec::new();
-    for item in decoded.iter().take(MAX_EVENTS) {
-        let index = item.as_ref().map_or_else(|it| it.index, |it| it.index);
-        let position = Position { sequence, index };
-        let is_settled = position < lowest;
-        let found = remembered.get(&index);
-        let mut shown = event(index, sequence, found, is_final || is_settled);
-        if found.is_none() && is_settled {
-            shown.state = "settled".to_owned();
-            let note = "It was settled before what is remembered; where is not known.";
-            shown.note = Some(note.to_owned());
-        }
-        match item {
-            Ok(it) => {
-                shown.event_type = Some(it.event_type.to_string());
-                shown.stream = Some(it.stream.as_str().to_owned());
-                shown.id = it.attributes.id.as_deref().map(str::to_owned);
-                let left_out = config.selection.leaves_out(it).filter(|_| it.lead_state.is_none());
-                if let Some(why) = left_out {
-                    shown.note = Some(left_out_note(&name, why, found));
-                } else if shown.topic.is_none() && shown.state != "left-out" {
-                    let of_states = lead_states.filter(|_| it.lead_state.is_some());
-                    shown.topic = Some(match of_states {
-                        Some(of_states) => of_states.to_owned(),
-                        None => known.router.topic(&name, it, &mut topic).to_owned(),
-                    });
-                }
-            }
-            Err(refused) => {
-                shown.reason = Some(refused.reason.to_owned());
-                shown.error = Some(refused.error.clone());
-            }
-        }
-        events.push(shown);
-    }
+    let of_one = |item: &Result<_, _>| results.of(item, &mut topic);
+    let mut events: Vec<_> = decoded.iter().take(MAX_EVENTS).map(of_one).collect();
     let undecodable = result.err();
     if undecodable.is_some() {
-        let found = remembered.get(&0);
-        events.push(event(0, sequence, found, is_final || Position::start_of(sequence) < lowest));
+        events.push(results.of_index(0));
     }
     let waits = events.iter().any(|it| it.state == "on-its-way");
     let is_settled = lowest.sequence > sequence || !waits;
     let left_out = decoded.len().saturating_sub(MAX_EVENTS);
-    let shown = Shown::by(&known.config).delivery(&name, &delivery.body, &delivery.headers);
+    let shown = Shown::by(&known.config).delivery(name, &delivery.body, &delivery.headers);
     let headers = delivery.headers.iter();
     Ok(DeliveryDetail {
         source: source.to_owned(),
@@ -156,6 +116,99 @@ pub(super) fn delivery(
         note: (bodies && shown.is_none()).then(|| NOT_SHOWN.to_owned()),
         body: shown.filter(|_| bodies).map(|shown| body(&shown)),
     })
+}
+
+/// The source, and the position before which all of its events are settled; an error where it has no such delivery.
+fn within<'a>(
+    known: &'a ApiBackend,
+    source: &str,
+    sequence: u64,
+) -> Result<(&'a SourceConfig, Position), Problem> {
+    let unknown = || Problem::new("unknown", format!("There is no source `{source}`."));
+    let name = SourceName::new(source).ok_or_else(unknown)?;
+    let config = known.config.sources.iter().find(|it| it.name == name).ok_or_else(unknown)?;
+    let spool = known.spool(&name);
+    if sequence == 0 {
+        return Err(Problem::new("unknown", "Deliveries are numbered from 1."));
+    }
+    if spool.is_some_and(|spool| sequence >= spool.durable_end()) {
+        return Err(Problem::new("unknown", format!("`{source}` has no delivery {sequence} yet.")));
+    }
+    Ok((config, spool.map_or(Position::start_of(0), |spool| spool.lowest())))
+}
+
+/// Why a delivery is not to be read in the spool.
+fn why_not_there(known: &ApiBackend, source: &SourceName, sequence: u64) -> &'static str {
+    // The forwarder may have passed it since the attempt to read it.
+    match known.spool(source).map(|spool| spool.lowest().sequence > sequence) {
+        Some(true) => "It is delivered, and no longer in the spool (spool.keep_delivered).",
+        Some(false) => {
+            "It cannot be read in the spool: `millrace spool verify` tells what is damaged there."
+        }
+        None => "It is not in the spool of this source, which is set aside.",
+    }
+}
+
+/// What is known of the results of one delivery's events.
+struct Results<'a> {
+    known: &'a ApiBackend,
+    config: &'a SourceConfig,
+    sequence: u64,
+    /// All before it is settled.
+    lowest: Position,
+    /// What is remembered is final, and not a part of a transaction that may be taken back.
+    is_final: bool,
+    remembered: &'a BTreeMap<u32, Event>,
+}
+
+impl Results<'_> {
+    /// The result of one event; `topic` is memory for names.
+    fn of(&self, item: &Decoded<'_>, topic: &mut String) -> objects::Event {
+        let mut shown = self.of_index(item.as_ref().map_or_else(|it| it.index, |it| it.index));
+        match item {
+            Ok(it) => {
+                shown.event_type = Some(it.event_type.to_string());
+                shown.stream = Some(it.stream.as_str().to_owned());
+                shown.id = it.attributes.id.as_deref().map(str::to_owned);
+                self.place(it, &mut shown, topic);
+            }
+            Err(refused) => {
+                shown.reason = Some(refused.reason.to_owned());
+                shown.error = Some(refused.error.clone());
+            }
+        }
+        shown
+    }
+
+    /// The topic of an event whose result is not remembered, or why it has none.
+    fn place(&self, it: &event::Event<'_>, shown: &mut objects::Event, topic: &mut String) {
+        let Self { known, config, .. } = self;
+        let left_out = config.selection.leaves_out(it).filter(|_| it.lead_state.is_none());
+        if let Some(why) = left_out {
+            let found = self.remembered.get(&it.index);
+            shown.note = Some(left_out_note(&config.name, why, found));
+        } else if shown.topic.is_none() && shown.state != "left-out" {
+            let lead_states = known.config.topics.lead_state.as_deref();
+            let of_states = lead_states.filter(|_| it.lead_state.is_some());
+            shown.topic = Some(match of_states {
+                Some(of_states) => of_states.to_owned(),
+                None => known.router.topic(&config.name, it, topic).to_owned(),
+            });
+        }
+    }
+
+    /// The result of the event with this index, as far as it is remembered.
+    fn of_index(&self, index: u32) -> objects::Event {
+        let is_settled = Position { sequence: self.sequence, index } < self.lowest;
+        let found = self.remembered.get(&index);
+        let mut shown = event(index, self.sequence, found, self.is_final || is_settled);
+        if found.is_none() && is_settled {
+            shown.state = "settled".to_owned();
+            let note = "It was settled before what is remembered; where is not known.";
+            shown.note = Some(note.to_owned());
+        }
+        shown
+    }
 }
 
 fn event(index: u32, sequence: u64, found: Option<&Event>, is_final: bool) -> objects::Event {
