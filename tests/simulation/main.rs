@@ -334,9 +334,11 @@ const RARE_ON_A_DISK_THAT_LIES: [&str; 9] = [
 ];
 
 /// Seeds that found something on a disk that lies.
-const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 1] = [
+const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 2] = [
     // A page of later frames in an earlier place led past whole ones.
     (Senders::One, Delivery::AtLeastOnce, 170000581),
+    // The oracle's mistake: an event that came late after a restore was taken for a repeat of it, sent long after.
+    (Senders::TwoThatRepeat, Delivery::AtLeastOnce, 170002818),
 ];
 
 #[test]

@@ -107,11 +107,12 @@ impl Sent {
 
     /// Whether it may come now within a topic and key of which the last one of each source had these
     /// ordinals; if so, it is the last one. Of an event that came through two sources nobody can tell.
-    pub fn comes_in_order(&self, last: &mut BTreeMap<usize, u64>) -> bool {
+    /// An event that may come late may be any of its copies, so only its first one tells how far its source is.
+    pub fn comes_in_order(&self, last: &mut BTreeMap<usize, u64>, may_come_late: bool) -> bool {
         let Some((source, mut ordinals)) = self.ordinals() else { return true };
         let last = last.entry(source).or_default();
-        let next = ordinals.find(|ordinal| *ordinal > *last);
-        next.inspect(|ordinal| *last = *ordinal).is_some()
+        let next = ordinals.find(|ordinal| may_come_late || *ordinal > *last);
+        next.inspect(|ordinal| *last = (*last).max(*ordinal)).is_some()
     }
 }
 
