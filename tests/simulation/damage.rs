@@ -209,9 +209,18 @@ fn frames(bytes: &[u8], generation: u64, spoilt: &BTreeMap<usize, Frame>) -> Vec
         let here = frame_of(bytes, start).and_then(|frame| bytes.get(frame));
         let whole = here.filter(|frame| is_whole(frame, generation));
         let known = spoilt.get(&start).map(|frame| &frame.bytes[..]);
-        let Some(frame) = whole.or(known) else { return frames };
-        frames.push((start, frame.to_vec()));
-        start += frame.len();
+        if let Some(frame) = whole.or(known) {
+            frames.push((start, frame.to_vec()));
+            start += frame.len();
+        } else {
+            // What was torn and never acknowledged may stand before frames that were stored.
+            let is_frame = |at: &usize| {
+                let found = frame_of(bytes, *at).and_then(|frame| bytes.get(frame));
+                found.is_some_and(|frame| is_whole(frame, generation)) || spoilt.contains_key(at)
+            };
+            let Some(next) = (start + 1..bytes.len()).find(is_frame) else { return frames };
+            start = next;
+        }
     }
 }
 
