@@ -334,7 +334,14 @@ const RARE_ON_A_DISK_THAT_LIES: [&str; 9] = [
 ];
 
 /// Seeds that found something on a disk that lies.
-const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 0] = [];
+const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 4] = [
+    // A lane that was opened again, since another topic was in trouble, began the tries at a bad page again.
+    (Senders::One, Delivery::ExactlyOnce, 160001024),
+    (Senders::One, Delivery::ExactlyOnce, 160001026),
+    (Senders::TwoThatRepeat, Delivery::ExactlyOnce, 160000143),
+    // The oracle knew nothing of harm behind a torn frame, which was never acknowledged.
+    (Senders::One, Delivery::AtLeastOnce, 170500151),
+];
 
 #[test]
 fn no_history_on_a_disk_that_lies_breaks_a_promise() {
