@@ -62,6 +62,8 @@ pub fn of_ids(topics: &config::Topics) -> config::Topics {
         ("cleanup.policy", "delete".to_owned()),
         ("retention.ms", kept.to_string()),
         ("segment.bytes", "67108864".into()),
+        // So that the broker refuses a record that is huge once it is decompressed: readers have no limit for gzip.
+        ("compression.type", "uncompressed".into()),
     ];
     let settings = settings.map(|(name, value)| (name.to_owned(), value));
     config::Topics { partitions: 1, config: settings.into(), ..topics.clone() }
