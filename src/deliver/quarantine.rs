@@ -160,6 +160,7 @@ impl Quarantine {
     }
 
     /// Keeps a damaged range of a segment, under the same name and with the same label whichever part of it a lane came to.
+    /// Where another range was kept that begins there too, both stay: a part of the one may have healed since.
     pub fn keep_damage(
         &self,
         source: &SourceName,
@@ -167,7 +168,12 @@ impl Quarantine {
         now: UnixMillis,
     ) -> io::Result<Quarantined> {
         let segment = damage.segment.file_stem().unwrap_or_default().to_string_lossy();
+        let length = damage.to - damage.from;
         let name = format!("damage-{segment}-{:012}", damage.from);
+        let name = match self.disk.info(&self.folder.join(format!("{name}.bytes"))) {
+            Ok(other) if other.length != length => format!("{name}-{:012}", damage.to),
+            _ => name,
+        };
         let mut digest = Context::new(&SHA256);
         for piece in damage.pieces() {
             digest.update(&piece?);
@@ -184,7 +190,7 @@ impl Quarantine {
             key: None,
             origin: None,
             unreadable: damage.unreadable.iter().map(|hole| [hole.start, hole.end]).collect(),
-            length: damage.to - damage.from,
+            length,
             sha256: &sha256,
             quarantined_at: now,
         };
@@ -193,7 +199,7 @@ impl Quarantine {
             &mut |put| damage.pieces().try_for_each(|piece| put(&piece?)),
             &label,
         )?;
-        Ok(Quarantined { path, length: damage.to - damage.from, sha256 })
+        Ok(Quarantined { path, length, sha256 })
     }
 
     /// Writes an item; `bytes` is called once and hands its bytes over, piece by piece.

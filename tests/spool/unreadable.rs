@@ -259,6 +259,28 @@ fn quarantine_keeps_what_can_be_read_and_notes_what_can_not() {
     assert!(label["error"].as_str().unwrap().contains("cannot be read"), "{label}");
 }
 
+#[test]
+fn a_range_of_which_a_part_has_healed_takes_no_other_ranges_place_in_quarantine() {
+    let place = Place::new();
+    let quarantine = Quarantine::new(Arc::new(place.disk.clone()), Path::new("/spool/leads"));
+    let kept =
+        [2 * SECTOR..4 * SECTOR, 2 * SECTOR..3 * SECTOR, 2 * SECTOR..4 * SECTOR].map(|holes| {
+            place.disk.mend();
+            place.spoil(holes);
+            let (_, damages, _) = read_patiently(&place.disk, &mut place.spool.reader(1));
+            let [damage] = &damages[..] else { panic!("{damages:?}") };
+            (damage.from, quarantine.keep_damage(&source(), damage, 0).unwrap())
+        });
+    let [(from, all), (other, part), (_, again)] = kept;
+    assert!(from == other && all.path != part.path && all.path == again.path, "{from} {other}");
+    for item in [all, part] {
+        assert_eq!(place.disk.content(&item.path).len() as u64, item.length);
+        let label = place.disk.content(&item.path.with_extension("json"));
+        let label: serde_json::Value = serde_json::from_slice(&label).unwrap();
+        assert_eq!(label["length"], item.length);
+    }
+}
+
 /// What somebody sees of the first segment who only looks: how many deliveries, and what damage.
 fn look(place: &Place) -> (u64, Vec<Damage>) {
     let disk = Arc::new(place.disk.clone());
