@@ -134,7 +134,8 @@ impl AdminMaker {
                     {
                         let mut ids = ids.clone();
                         ids.remove(COMPRESSION);
-                        let made = self.request_with(&ids, &[topic.clone()], validate_only);
+                        let made =
+                            self.request_with(&ids, std::slice::from_ref(&topic), validate_only);
                         let none = || (topic, Made::NotYet("the cluster gave no answer".into()));
                         made.into_iter().next().unwrap_or_else(none)
                     }
