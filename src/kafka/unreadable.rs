@@ -1,7 +1,7 @@
 //! Batches of records that a consumer cannot read, or had better not: what they cost is bounded, and a reader finds out
 //! where such a batch ends.
 //!
-//! Whoever may write to a topic may write a record of a few KB that is many MB once it is decompressed. The library holds
+//! A record of a few KB may be many MB once it is decompressed, and other programs write to a topic too. The library holds
 //! all that one answer of a broker has, and limits each batch to `receive.message.max.bytes` once it is decompressed
 //! (zstd). So an answer is small here: a broker always gives one whole batch, and little more. A batch that is beyond
 //! the limit is fetched again and again, without an end and without a word which one it is.

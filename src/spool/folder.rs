@@ -112,7 +112,7 @@ impl Folder {
             let trouble = troubles.entry(source.clone()).or_default();
             let recovered = recovery::recover(disk, &segments, &generations, id, known, trouble)
                 .map_err(|error| identity.judge(error))?;
-            // What could not be read at the opening is not waited for once more.
+            // A place that the opening has waited for in vain is not waited for once more.
             (recovered, troubles.remove(source).unwrap_or_default())
         };
         identity.seal(found);

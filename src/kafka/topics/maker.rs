@@ -116,7 +116,7 @@ impl AdminMaker {
         self.request_with(&of_ids(&self.topics).config, topics, validate_only)
     }
 
-    /// The same, with these settings for the topic of ids.
+    /// Makes `topics`, with these settings for the topic of ids.
     fn request_with(
         &self,
         ids: &BTreeMap<String, String>,
@@ -128,7 +128,7 @@ impl AdminMaker {
                 .into_iter()
                 .map(|answer| match answer {
                     Ok(topic) => (topic, Made::Created),
-                    // Some services let nobody choose it. The readers of ids have limits of their own.
+                    // Some services have a fixed value. The readers of ids have limits of their own.
                     Err((topic, Code::InvalidConfig | Code::PolicyViolation))
                         if self.is_of_ids(&topic) && ids.contains_key(COMPRESSION) =>
                     {

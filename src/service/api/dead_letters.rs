@@ -42,7 +42,7 @@ struct Open {
     bodies: usize,
     asked: Instant,
     shown: Shown,
-    /// What cannot be read, the newest.
+    /// Places of records that cannot be read, the newest.
     unreadable: VecDeque<Passed>,
 }
 
