@@ -35,6 +35,7 @@ mod quiet;
 mod reader;
 mod topics;
 mod transactions;
+mod unreadable;
 mod watch;
 
 pub use ensure::{Difference, Ensured, ensure_topics};
@@ -49,6 +50,7 @@ pub use properties::{is_secured, validate as validate_properties};
 pub use reader::{ReadError, ReadRecord, Reader, Select};
 pub use topics::{Made, TopicMaker, Topics, of_checkpoints, of_ids, of_lead_states};
 pub use transactions::Identity;
+pub use unreadable::Passed;
 pub use watch::Watch;
 
 /// The version of librdkafka in this program.

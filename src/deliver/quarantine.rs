@@ -160,8 +160,7 @@ impl Quarantine {
     }
 
     /// Keeps a damaged range of a segment, under the same name and with the same label whichever part of it a lane came to.
-    /// One that was longer before stays as it was: a lane has passed over all of it, and a disk that gives some of it back
-    /// by now gives it to later lanes alone.
+    /// Where another range was kept that begins there too, both stay: a part of the one may have healed since.
     pub fn keep_damage(
         &self,
         source: &SourceName,
@@ -169,10 +168,12 @@ impl Quarantine {
         now: UnixMillis,
     ) -> io::Result<Quarantined> {
         let segment = damage.segment.file_stem().unwrap_or_default().to_string_lossy();
+        let length = damage.to - damage.from;
         let name = format!("damage-{segment}-{:012}", damage.from);
-        if let Some(kept) = self.longer_than(damage.to - damage.from, &name)? {
-            return Ok(kept);
-        }
+        let name = match self.disk.info(&self.folder.join(format!("{name}.bytes"))) {
+            Ok(other) if other.length != length => format!("{name}-{:012}", damage.to),
+            _ => name,
+        };
         let mut digest = Context::new(&SHA256);
         for piece in damage.pieces() {
             digest.update(&piece?);
@@ -189,7 +190,7 @@ impl Quarantine {
             key: None,
             origin: None,
             unreadable: damage.unreadable.iter().map(|hole| [hole.start, hole.end]).collect(),
-            length: damage.to - damage.from,
+            length,
             sha256: &sha256,
             quarantined_at: now,
         };
@@ -198,24 +199,7 @@ impl Quarantine {
             &mut |put| damage.pieces().try_for_each(|piece| put(&piece?)),
             &label,
         )?;
-        Ok(Quarantined { path, length: damage.to - damage.from, sha256 })
-    }
-
-    /// The item of this name that is there already, if it has more than `length` bytes and a whole label.
-    fn longer_than(&self, length: u64, name: &str) -> io::Result<Option<Quarantined>> {
-        let label = self.folder.join(format!("{name}.json"));
-        let label = match disk::read_file(&*self.disk, &label) {
-            Ok(label) => label,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let label: Option<serde_json::Value> = serde_json::from_slice(&label).ok();
-        let kept = label.and_then(|label| {
-            let (length, sha256) =
-                (label["length"].as_u64()?, label["sha256"].as_str()?.to_owned());
-            Some(Quarantined { path: self.folder.join(format!("{name}.bytes")), length, sha256 })
-        });
-        Ok(kept.filter(|kept| kept.length > length))
+        Ok(Quarantined { path, length, sha256 })
     }
 
     /// Writes an item; `bytes` is called once and hands its bytes over, piece by piece.

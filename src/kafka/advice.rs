@@ -166,7 +166,8 @@ mod tests {
         let ids = config::Topics { ids: Some("i".into()), ..topics.clone() };
         let advice = Advice::new(&kafka, Some(&ids));
         assert!(advice.create("i").ends_with(
-            "--topic 'i' --partitions 1 --config 'cleanup.policy=delete' --config 'retention.ms=93600000' \
+            "--topic 'i' --partitions 1 --config 'cleanup.policy=delete' --config 'compression.type=uncompressed' \
+             --config 'retention.ms=93600000' \
              --config 'segment.bytes=67108864'"
         ));
         let all = "--operation Read --operation Write --operation Describe --topic 'i'";

@@ -107,13 +107,13 @@ impl Folder {
         let extent_file = ExtentFile::of(&self.config.directory, source);
         let extent = extent_file.read(disk)?.filter(|extent| is_of(extent, id, source));
         let known = Known { delivered, extent };
-        let recovered = {
+        let (recovered, trouble) = {
             let mut troubles = self.troubles.lock();
             let trouble = troubles.entry(source.clone()).or_default();
             let recovered = recovery::recover(disk, &segments, &generations, id, known, trouble)
                 .map_err(|error| identity.judge(error))?;
-            troubles.remove(source);
-            recovered
+            // A place that the opening has waited for in vain is not waited for once more.
+            (recovered, troubles.remove(source).unwrap_or_default())
         };
         identity.seal(found);
         let folders = [&directory, &segments]
@@ -127,7 +127,7 @@ impl Folder {
             folders,
             self.clone(),
             source_limit,
-            recovered.ledger,
+            (recovered.ledger, trouble),
             metrics,
         ));
         note_extent(&shared, extent, generations.last().copied());

@@ -10,7 +10,7 @@
 //! folder is gone, reading fails and is tried again; where another one stands, the spool is poisoned.
 //!
 //! Unreadable bytes are an error at first, which may pass; if they stay so, and are confined, they are damage
-//! like any other (`read_retry.rs`, `walk/unreadable.rs`).
+//! like any other (`read_retry.rs`, `walk/unreadable.rs`). All readers of the spool share the tries at them.
 
 use std::{
     io,
@@ -27,9 +27,8 @@ use super::{
     error::ReadError,
     frame,
     ledger::{Beyond, Lookup, Mark},
-    read_retry::ReadRetry,
     recovery,
-    segment::NoHeader,
+    segment::{HEADER_LENGTH, NoHeader},
     shared::Shared,
     walk::{End, Frame, Range, Step, Walk, WalkError},
 };
@@ -40,7 +39,6 @@ pub struct Reader {
     next: u64,
     /// The open segment, and how far it may be read.
     open: Option<(Walk, End)>,
-    trouble: ReadRetry,
 }
 
 /// The next entry of a spool.
@@ -55,7 +53,7 @@ pub enum Next {
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, from_sequence: u64) -> Self {
-        Self { shared, next: from_sequence, open: None, trouble: ReadRetry::default() }
+        Self { shared, next: from_sequence, open: None }
     }
 
     /// Returns the sequence that [`Reader::next`] will return or report next.
@@ -85,7 +83,8 @@ impl Reader {
             };
             match walk.step(*end) {
                 Ok(Step::Frame(frame)) => {
-                    self.trouble.over(walk.generation(), frame.offset);
+                    let bytes = frame.offset..frame.offset + frame.bytes.len() as u64;
+                    self.shared.was_read(walk.generation(), bytes);
                     if let Some(next) = self.hand_out(&frame) {
                         return Ok(next);
                     }
@@ -100,6 +99,7 @@ impl Reader {
                         }
                         continue;
                     }
+                    self.shared.was_read(walk.generation(), range.from..range.to);
                     if let Some(damage) = self.report(range) {
                         return Ok(Next::Damage(damage));
                     }
@@ -161,6 +161,9 @@ impl Reader {
             Err(error) => return Err(io(error)),
         };
         let header = has_header_of(&*file, &segment, Some(self.shared.id));
+        if header.is_ok() {
+            self.shared.was_read(generation, 0..HEADER_LENGTH);
+        }
         if !header.or_else(|error| self.do_without_header(generation, error))? {
             // Nothing is lost: the frames need only the name.
             tracing::warn!(segment = %segment.display(), "damaged segment header");
@@ -213,7 +216,7 @@ impl Reader {
         let offset = walk.offset();
         let is_unreadable =
             matches!(&error, WalkError::Io { error, .. } if disk::is_unreadable(error));
-        if !(is_unreadable && self.trouble.failed(generation, offset)) {
+        if !(is_unreadable && self.shared.is_given_up(generation, offset)) {
             return Err(failed(error, segment));
         }
         let Some(found) =
@@ -222,7 +225,7 @@ impl Reader {
             return Err(failed(error, segment));
         };
         let file = walk.file().clone();
-        if self.trouble.passed(generation, offset) {
+        if self.shared.is_passed_first(generation, offset) {
             tracing::error!(
                 source = %self.shared.source, segment = %segment.display(),
                 from = found.range.from, to = found.range.to, holes = ?found.holes,
@@ -238,7 +241,7 @@ impl Reader {
     fn do_without_header(&mut self, generation: u64, error: ReadError) -> Result<bool, ReadError> {
         match &error {
             ReadError::Io { error: io, .. }
-                if disk::is_unreadable(io) && self.trouble.failed(generation, 0) =>
+                if disk::is_unreadable(io) && self.shared.is_given_up(generation, 0) =>
             {
                 Ok(false)
             }

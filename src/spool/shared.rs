@@ -1,10 +1,10 @@
 //! The shared state of one spool's handles, behind one mutex that is never held across input or output.
 //!
 //! Two locks, taken in this order: `delivering` (one thread at a time moves the low position or
-//! removes segments, with input and output) and `ledger` (short). The writer owns its file alone and
-//! needs neither while it writes and syncs.
+//! removes segments, with input and output) and `book` (short). The writer owns its file alone and
+//! needs neither while it writes and syncs. A third one, `read_retry`, is short and taken alone.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use uuid::Uuid;
@@ -17,6 +17,7 @@ use super::{
     extent::{Extent, ExtentFile},
     folder::Folder,
     ledger::{Ledger, Mark},
+    read_retry::ReadRetry,
     retention::Delivering,
     segment,
     settled::Settled,
@@ -41,6 +42,8 @@ pub struct Shared {
     pub metrics: SourceMetrics,
     pub delivering: Mutex<Delivering>,
     pub settled: Settled,
+    /// Places that a reader could not read.
+    read_retry: Mutex<ReadRetry>,
     book: Mutex<Book>,
     changed: Condvar,
 }
@@ -84,9 +87,10 @@ impl Shared {
         folders: [Anchor; 2],
         folder: Arc<Folder>,
         source_limit: Option<u64>,
-        ledger: Ledger,
+        recovered: (Ledger, ReadRetry),
         metrics: &Metrics,
     ) -> Self {
+        let (ledger, read_retry) = recovered;
         let metrics = metrics.source(source.as_str());
         metrics.spool_poisoned.set(0);
         let guaranteed = folder.total.guaranteed(source_limit);
@@ -116,6 +120,7 @@ impl Shared {
             metrics,
             delivering: Mutex::default(),
             settled,
+            read_retry: Mutex::new(read_retry),
             book: Mutex::new(book),
             changed: Condvar::new(),
         }
@@ -176,6 +181,22 @@ impl Shared {
 
     pub fn note(&self, generation: u64, mark: Mark) {
         self.book().ledger.note(generation, mark);
+    }
+
+    /// Notes that a reader has read these bytes.
+    pub fn was_read(&self, generation: u64, bytes: Range<u64>) {
+        self.read_retry.lock().over(generation, bytes);
+    }
+
+    /// Notes that a reader could not read what is there; returns whether it is to be passed by.
+    pub fn is_given_up(&self, generation: u64, offset: u64) -> bool {
+        let now = self.disk().now();
+        self.read_retry.lock().failed(generation, offset, now)
+    }
+
+    /// Notes that a reader has passed by what is there; returns whether it is the first one.
+    pub fn is_passed_first(&self, generation: u64, offset: u64) -> bool {
+        self.read_retry.lock().passed(generation, offset)
     }
 
     /// Makes a durable group visible: the last segment is now `length` bytes and ends before `durable_end`. Fails if

@@ -29,6 +29,8 @@ const EDITS: usize = 12;
 const PAGE: usize = 4096;
 /// Tries of an opening, and of a reader at one place, beyond which neither will ever go on.
 const TRIES: usize = 600;
+/// Milliseconds between two of them.
+const PAUSE: u64 = 2_000;
 
 fn config() -> Config {
     Config {
@@ -69,7 +71,7 @@ fn open(disk: &SimulatedDisk, delivered: Option<Delivered>) -> Option<(Writer, S
     for _ in 0..TRIES {
         match folder.spool(&source(), None, &Metrics::new(), delivered) {
             Ok(opened) => return Some(opened),
-            Err(error) if error.is_worth_retrying() => {}
+            Err(error) if error.is_worth_retrying() => disk.advance_clock(PAUSE),
             Err(_) => return None,
         }
     }
@@ -77,7 +79,11 @@ fn open(disk: &SimulatedDisk, delivered: Option<Delivered>) -> Option<(Writer, S
 }
 
 /// Everything that a reader gives out, by its number, and what it reports as damage.
-fn read(spool: &Spool, from: u64) -> Option<(BTreeMap<u64, Delivery>, Vec<Range<u64>>)> {
+fn read(
+    disk: &SimulatedDisk,
+    spool: &Spool,
+    from: u64,
+) -> Option<(BTreeMap<u64, Delivery>, Vec<Range<u64>>)> {
     let (mut reader, mut found, mut damaged) = (spool.reader(from), BTreeMap::new(), Vec::new());
     let (mut next, mut failures) = (from, 0);
     loop {
@@ -98,6 +104,7 @@ fn read(spool: &Spool, from: u64) -> Option<(BTreeMap<u64, Delivery>, Vec<Range<
             }
             Err(_) => {
                 failures += 1;
+                disk.advance_clock(PAUSE);
                 if failures > TRIES {
                     return None; // a disk that is gone is waited for
                 }
@@ -141,10 +148,10 @@ fn any_bytes(bytes: &[u8]) {
         }
     }
     let Some((mut writer, spool)) = open(&disk, None) else { return };
-    let first = read(&spool, 1);
+    let first = read(&disk, &spool, 1);
     let end = spool.durable_end();
     assert_eq!(append(&mut writer, end), Some(end));
-    let second = read(&spool, 1);
+    let second = read(&disk, &spool, 1);
     if let (Some((first, _)), Some((mut second, _))) = (first, second) {
         assert_eq!(second.remove(&end).as_ref(), Some(&delivery(end)));
         assert!(first == second, "what was read once is read again");
@@ -229,7 +236,7 @@ fn edited(edits: &[u8]) {
             spool.delivered(Position::start_of(low + 4));
         }
         let from = if start & 64 > 0 { low.max(1) } else { 1 };
-        let first = read(&spool, from);
+        let first = read(&disk, &spool, from);
         if let Some((found, damaged)) = &first {
             check(whole, &harm, found, damaged, from);
         }
@@ -240,7 +247,7 @@ fn edited(edits: &[u8]) {
         disk.kill();
         let Some((_writer, spool)) = open(&disk, delivered) else { panic!("it opened before") };
         assert_eq!(spool.durable_end(), end + 1);
-        if let (Some((first, _)), Some((mut second, _))) = (first, read(&spool, from)) {
+        if let (Some((first, _)), Some((mut second, _))) = (first, read(&disk, &spool, from)) {
             assert_eq!(second.remove(&end).as_ref(), Some(&delivery(end)));
             assert!(first == second, "a start changes nothing that can be read");
         }

@@ -179,15 +179,26 @@ pub fn produce_with_headers(address: &str, topic: &str, headers: &[(&str, &str)]
 
 /// Produces one record of so many equal bytes with kcat, compressed: a few KB for the broker, and all of it for readers.
 #[track_caller]
-pub fn produce_inflatable(address: &str, topic: &str, bytes: usize) {
+pub fn produce_inflatable(address: &str, topic: &str, codec: &str, bytes: usize) {
+    try_to_produce_inflatable(address, topic, codec, bytes)
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The same; an error if the broker takes no such record.
+pub fn try_to_produce_inflatable(
+    address: &str,
+    topic: &str,
+    codec: &str,
+    bytes: usize,
+) -> Result<(), String> {
     let limits = ["message.max.bytes=1000000000", "queue.buffering.max.kbytes=2000000"];
-    let mut arguments = vec!["-P", "-q", "-b", address, "-t", topic, "-z", "zstd"];
+    let mut arguments = vec!["-P", "-q", "-b", address, "-t", topic, "-z", codec];
     limits.iter().for_each(|limit| arguments.extend(["-X", limit]));
     // A file is one record; of its input kcat would look at each line.
     let mut value = tempfile::NamedTempFile::new().expect("a file");
     value.write_all(&vec![b'x'; bytes]).expect("room for it");
     arguments.push(value.path().to_str().expect("a path of text"));
-    kcat(&arguments, b"").unwrap_or_else(|error| panic!("{error}"));
+    kcat(&arguments, b"").map(drop)
 }
 
 /// Topics and how many partitions each has, without Kafka's own.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     admin::create_topic,
     broker,
-    consumers::{produce_with_headers, read_topic},
+    consumers::{produce_inflatable, produce_with_headers, read_topic},
     support::{
         bridge::{Bridge, LEADS, Settings, TOKEN},
         wait,
@@ -181,6 +181,51 @@ fn of_several_letters_at_one_position_the_newest_is_shown_and_sent_by_the_termin
         {"source":"leads","position":"1.4294967295"}]}"#;
     assert_eq!(replay(odd)["failed"], 2);
     assert_eq!(replay(odd)["failed"], 2);
+}
+
+#[test]
+fn a_record_that_is_huge_once_it_is_decompressed_hides_no_letter_and_costs_no_memory() {
+    let (address, prefix) = (broker::shared(), broker::own_prefix("letters-huge"));
+    let topic = format!("{prefix}.dead-letter");
+    create_topic(&address, &topic, 1);
+    let bridge = Bridge::start(Settings::new(&address, &prefix).set("ADMIN__TOKENS", TOKEN));
+    let huge = |codec, bytes| produce_inflatable(&address, &topic, codec, bytes);
+    // The first two lie side by side, and the last one is the end of the topic.
+    put_letter(&address, &topic, "first");
+    huge("zstd", 60_000_000);
+    huge("zstd", 200_000_000);
+    put_letter(&address, &topic, "second");
+    huge("gzip", 60_000_000);
+    let largest = "x".repeat(990_000);
+    put_letter(&address, &topic, &largest);
+    huge("zstd", 200_000_000);
+    let places = ["offset 1 to 2", "offset 4", "offset 6"];
+
+    let list = bridge.tool(&["dead-letters", "list"]);
+    let (out, errors) = exits(&list, 0);
+    assert!(out.contains("\n3 dead letters on "), "{out}{errors}");
+    let named =
+        |text: &str| places.map(|place| text.contains(&format!("{topic} partition 0 {place}: ")));
+    assert_eq!(named(&errors), [true; 3], "{errors}");
+    let (out, errors) = exits(&bridge.tool(&["dead-letters", "show", "5.0", "--raw"]), 0);
+    assert!(out.contains(&largest) && named(&errors) == [true; 3], "{errors}");
+    let replay = bridge.tool(&["dead-letters", "replay", "--all", "--dry-run"]);
+    let (out, errors) = exits(&replay, 1);
+    assert!(out.contains("3 events") && named(&errors) == [true; 3], "{out}{errors}");
+
+    let before = bridge.memory_peak();
+    let page = wait::until_some("all letters of the API", PATIENCE, || {
+        let answer = bridge.admin().get("/api/v1/dead-letters").ok()?.text();
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        (answer["complete"] == true).then_some(answer)
+    });
+    assert_eq!(page["matching"], 3, "{page}");
+    let passed = page["unreadable"].as_array().expect("a list");
+    let passed: Vec<_> = passed.iter().map(|it| (&it["offset"], &it["next"])).collect();
+    assert_eq!(passed, [(&1.into(), &3.into()), (&4.into(), &5.into()), (&6.into(), &7.into())]);
+    // The library takes apart what came by gzip before its size is known, and only that.
+    let grown = bridge.memory_peak().saturating_sub(before);
+    assert!(grown < 100 << 20, "{grown} bytes more than before");
 }
 
 #[test]

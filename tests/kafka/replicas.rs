@@ -9,7 +9,7 @@ use std::{
 use crate::{
     admin,
     broker::{self, Broker, Options},
-    consumers::{produce_inflatable, read_topic},
+    consumers::{produce_inflatable, read_topic, try_to_produce_inflatable},
     exactly_once,
     ledger::{Comparison, Ledger},
     support::{
@@ -258,6 +258,8 @@ fn a_topic_of_ids_that_is_missing_and_may_not_be_made_holds_up_no_event() {
 fn a_record_that_is_huge_once_it_is_decompressed_costs_a_replica_no_memory_and_is_passed_by() {
     let address = broker::shared();
     let prefix = broker::own_prefix("inflatable");
+    // One that the service makes refuses such records.
+    admin::create_topic(&address, &format!("{prefix}.ids"), 1);
     let settings = with_ids(settings(&address, &prefix, Mode::AtLeastOnce), &prefix);
     let one = Bridge::start(settings.clone());
     let two = Bridge::start(settings);
@@ -267,7 +269,7 @@ fn a_record_that_is_huge_once_it_is_decompressed_costs_a_replica_no_memory_and_i
     wait::until("ids of the other replica", PATIENCE, || ids_read(&two) >= EVENTS as f64);
     let before = two.memory_peak();
     for _ in 0..4 {
-        produce_inflatable(&address, &format!("{prefix}.ids"), 60_000_000);
+        produce_inflatable(&address, &format!("{prefix}.ids"), "zstd", 60_000_000);
     }
     let is_logged = || two.log().iter().any(|line| line.contains("cannot be decompressed"));
     wait::until("a line of the log", PATIENCE, is_logged);
@@ -277,6 +279,19 @@ fn a_record_that_is_huge_once_it_is_decompressed_costs_a_replica_no_memory_and_i
     wait::until("ids behind the records", PATIENCE, || ids_read(&two) >= 2.0 * EVENTS as f64);
     let grown = two.memory_peak().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes more than before");
+}
+
+#[test]
+fn the_topic_of_ids_takes_no_record_that_is_huge_once_it_is_decompressed() {
+    let address = broker::shared();
+    let prefix = broker::own_prefix("uncompressed");
+    let bridge = Bridge::start(with_ids(settings(&address, &prefix, Mode::AtLeastOnce), &prefix));
+    wait::until("the topic of ids", PATIENCE, || is_available(&bridge, "read"));
+    let topic = format!("{prefix}.ids");
+    for codec in ["gzip", "lz4", "snappy", "zstd"] {
+        let produce = |bytes| try_to_produce_inflatable(&address, &topic, codec, bytes);
+        assert!(produce(10_000).is_ok() && produce(10_000_000).is_err(), "{codec}");
+    }
 }
 
 #[test]

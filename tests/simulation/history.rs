@@ -397,6 +397,9 @@ impl History {
 
     fn pass_time(&mut self, time: Duration) {
         self.cluster.borrow_mut().now += time;
+        if self.lying.is_some() {
+            self.disk.advance_clock(time.as_millis() as u64);
+        }
     }
 
     fn now(&self) -> Now {

@@ -334,7 +334,17 @@ const RARE_ON_A_DISK_THAT_LIES: [&str; 9] = [
 ];
 
 /// Seeds that found something on a disk that lies.
-const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 2] = [
+const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 8] = [
+    // A lane that was opened again, since another topic was in trouble, began the tries at a bad page again.
+    (Senders::One, Delivery::ExactlyOnce, 160001024),
+    (Senders::One, Delivery::ExactlyOnce, 160001026),
+    (Senders::TwoThatRepeat, Delivery::ExactlyOnce, 160000143),
+    // The oracle knew nothing of harm behind a torn frame, which was never acknowledged.
+    (Senders::One, Delivery::AtLeastOnce, 170500151),
+    // A part of a damaged range had healed, and replaced the range in quarantine.
+    (Senders::One, Delivery::AtLeastOnce, 170500367),
+    // The oracle did not know the number of a copy that was stored, not acknowledged, and spoilt.
+    (Senders::TwoThatRepeat, Delivery::AtLeastOnce, 170500176),
     // A page of later frames in an earlier place led past whole ones.
     (Senders::One, Delivery::AtLeastOnce, 170000581),
     // The oracle's mistake: an event that came late after a restore was taken for a repeat of it, sent long after.

@@ -270,24 +270,3 @@ fn a_reader_that_comes_to_a_part_of_a_damaged_range_takes_nothing_from_what_is_k
     assert!(whole.contains("sequences 1..3"), "{whole}");
     assert_eq!(String::from_utf8(label(2)).unwrap(), whole);
 }
-
-#[test]
-fn what_is_kept_of_a_damaged_range_stays_when_the_disk_gives_some_of_it_back() {
-    let (disk, bytes, ends) = two_segments();
-    let (_writer, spool) = open(&disk);
-    let quarantine = Quarantine::new(Arc::new(disk.clone()), Path::new("/spool/leads"));
-    let keep = |end: usize, next: u64| {
-        let mut spoilt = bytes.clone();
-        spoilt[64..end].fill(0);
-        disk.set_content(&segment(1), spoilt);
-        let (_, damages) = read_all(&mut spool.reader(1));
-        assert_eq!(damages[0].first_sequence..damages[0].next_sequence, 1..next);
-        let kept = quarantine.keep_damage(&source(), &damages[0], 0).unwrap();
-        let label = disk.content(&kept.path.with_extension("json"));
-        (kept.length, String::from_utf8(label).unwrap())
-    };
-    let short = keep(ends[0], 2);
-    let long = keep(ends[1], 3);
-    assert!(short.0 < long.0 && long.1.contains("sequences 1..3"), "{}", long.1);
-    assert_eq!(keep(ends[0], 2), long);
-}

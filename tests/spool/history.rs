@@ -24,6 +24,9 @@ use crate::{
     support::*,
 };
 
+/// Milliseconds between two tries to read what the disk does not give back.
+const PAUSE: u64 = 2_000;
+
 #[derive(Clone, Debug)]
 enum Step {
     /// A group of bodies of these lengths.
@@ -201,7 +204,7 @@ impl History {
         loop {
             let low = Some(self.low.into());
             match folder.spool(&source(), None, &Metrics::new(), low) {
-                Err(error) if error.is_worth_retrying() => {}
+                Err(error) if error.is_worth_retrying() => self.disk.advance_clock(PAUSE),
                 ended => return ended,
             }
         }
@@ -263,7 +266,10 @@ impl History {
             match check_next(&mut reader, &mut read_to, &self.acknowledged, attempted, spoilt) {
                 Read::Something => {}
                 Read::Nothing => break,
-                Read::Failed => assert!(failures < 10_000),
+                Read::Failed => {
+                    assert!(failures < 10_000);
+                    self.disk.advance_clock(PAUSE);
+                }
             }
         }
         assert_eq!(read_to, spool.durable_end());

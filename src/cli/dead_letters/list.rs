@@ -93,13 +93,14 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
         Ok(())
     });
     bar.clear();
-    if let Err(problem) = read {
-        return Err(context.end("dead-letters", problem, 1));
-    }
+    let unread = read.map_err(|problem| context.end("dead-letters", problem, 1))?;
     if !json {
         let shown = rows.len() as u64;
         print(context.out, render(rows.make_contiguous(), width::of_output()));
         print(context.out, summary(matching, shown, &reasons, &config.topics.dead_letter));
+    }
+    for passed in unread {
+        print(context.errors, format_args!("{passed}\n"));
     }
     if foreign > 0 {
         let records = text::counted(foreign, "record is", "records are");

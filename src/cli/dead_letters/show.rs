@@ -59,7 +59,11 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
         Ok(())
     });
     bar.clear();
-    let chosen = read.and_then(|()| found.chosen(&options.position, &config.topics.dead_letter));
+    let unread = read.map_err(|problem| context.end("dead-letters", problem, 1))?;
+    for passed in unread {
+        print(context.errors, format_args!("{passed}\n"));
+    }
+    let chosen = found.chosen(&options.position, &config.topics.dead_letter);
     let letter = chosen.map_err(|problem| context.end("dead-letters", problem, 1))?;
     let Some(letter) = letter.letter() else { return Ok(1) };
     if options.raw {

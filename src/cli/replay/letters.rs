@@ -9,7 +9,7 @@ use crate::{
     cli::{progress::Bar, spool::source_name, text, when},
     config::Config,
     deliver::dead_letter::REASONS,
-    kafka::ReadRecord,
+    kafka::{Passed, ReadRecord},
     service::replay::letters::{self, Letter, Newest},
     source::{SourceName, UnixMillis},
     spool::position::Position,
@@ -17,6 +17,8 @@ use crate::{
 
 /// Records taken by one read, each of which may have a megabyte.
 const MAX_RECORDS: usize = 32;
+/// Places that cannot be read, of which each is named.
+const MAX_UNREAD: usize = 100;
 
 /// A record of the dead-letter topic that is a letter, with its bytes.
 pub(in crate::cli) struct ReadLetter(pub ReadRecord);
@@ -113,19 +115,23 @@ impl Selection {
     }
 }
 
-/// Passes each record of the dead-letter topic to `see`, up to the topic's current end. An error of `see` ends it.
+/// Passes each record of the dead-letter topic to `see`, up to the topic's current end; returns the places of those that
+/// cannot be read. An error of `see` ends it.
 pub(in crate::cli) fn each(
     config: &Config,
     bar: &mut Bar,
     see: &mut dyn FnMut(&ReadRecord) -> Result<(), String>,
-) -> Result<(), String> {
-    let mut read = 0;
-    letters::each(config, MAX_RECORDS, &mut |records| {
+) -> Result<Vec<Passed>, String> {
+    let (mut read, mut unread) = (0, Vec::new());
+    letters::each(config, MAX_RECORDS, &mut |records, passed| {
+        let room = MAX_UNREAD.saturating_sub(unread.len());
+        unread.extend(passed.iter().take(room).cloned());
         records.iter().try_for_each(&mut *see)?;
         read += records.len() as u64;
         bar.show(0, 1, || text::counted(read, "dead letter read", "dead letters read"));
         Ok(())
-    })
+    })?;
+    Ok(unread)
 }
 
 /// Replays the letters of `selection`: at named positions only the newest, as `show` does; with a filter every letter.
@@ -144,7 +150,7 @@ pub(super) fn replay(
             Ok(())
         })?;
     }
-    each(config, &mut bar, &mut |record| {
+    let unread = each(config, &mut bar, &mut |record| {
         let Some(letter) = Letter::of(record) else {
             let place = format!("partition {} offset {}", record.partition, record.offset);
             replay.player.problem(format!("{place}: not a dead letter of millrace"));
@@ -157,6 +163,7 @@ pub(super) fn replay(
         missing.retain(|chosen| !chosen.is(&letter));
         letter.play(config, &mut replay.player)
     })?;
+    unread.iter().for_each(|passed| replay.player.problem(passed.to_string()));
     for chosen in missing {
         replay.player.problem(format!("{chosen}: no dead letter at this position fits"));
     }

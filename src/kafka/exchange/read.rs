@@ -19,19 +19,14 @@ use rdkafka::{
 };
 
 use super::{Shared, Trouble};
-use crate::kafka::{errors, login::Given, properties, quiet::Quiet};
+use crate::kafka::{errors, login::Given, properties, quiet::Quiet, unreadable};
 
 const TICK: Duration = Duration::from_millis(100);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is looked whether there is more than the client gives.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// Memory for records that were fetched ahead.
-const FETCHED_KIB: &str = "4096";
-/// Limits of one fetch and of one partition in it, in bytes. A letter has 128 KiB at most.
-const FETCH_BYTES: &str = "4194304";
-const PARTITION_FETCH_BYTES: &str = "1048576";
-/// Limit of a batch of records once it is decompressed (zstd), in bytes.
-const INFLATED_BYTES: &str = "8388608";
+/// Limit of a batch of records once it is decompressed, in bytes. A letter has 128 KiB at most.
+const INFLATED_BYTES: usize = 8 << 20;
 
 struct Client {
     consumer: BaseConsumer<Quiet>,
@@ -87,15 +82,10 @@ impl Reading {
     fn client(&self) -> Result<Client, KafkaError> {
         let (generation, kafka) = self.shared.topics.access().get();
         let mut native = properties::reader(&kafka);
+        // A writer to the topic may be no replica.
+        unreadable::bound(&mut native, INFLATED_BYTES);
         native
             .set("isolation.level", "read_committed")
-            .set("enable.partition.eof", "true")
-            .set("queued.max.messages.kbytes", FETCHED_KIB)
-            // A writer to the topic may be no replica: a few KB of its records can be many MB once they are decompressed.
-            .set("message.max.bytes", PARTITION_FETCH_BYTES)
-            .set("fetch.max.bytes", FETCH_BYTES)
-            .set("max.partition.fetch.bytes", PARTITION_FETCH_BYTES)
-            .set("receive.message.max.bytes", INFLATED_BYTES)
             // A broker answers at once when there is something.
             .set("fetch.wait.max.ms", "500")
             .set_log_level(RDKafkaLogLevel::Emerg);
@@ -163,7 +153,9 @@ impl Reading {
                 }
                 Some(Err(error)) if is_lasting(&error) => return self.failed(&error),
                 // The library fetches the same batch again and again.
-                Some(Err(error)) if is_unreadable(&error) => return self.pass_to_the_end(),
+                Some(Err(error)) if unreadable::is_unreadable(&error) => {
+                    return self.pass_to_the_end();
+                }
                 Some(Err(_)) => {} // the library's to put right
                 None => break,
             }
@@ -265,12 +257,6 @@ fn is_lasting(error: &KafkaError) -> bool {
         errors::is_missing_topic(code)
             || matches!(code, Code::TopicAuthorizationFailed | Code::Fatal)
     })
-}
-
-/// Whether a batch of records is there that the library cannot take apart.
-fn is_unreadable(error: &KafkaError) -> bool {
-    let code = error.rdkafka_error_code();
-    code.is_some_and(|code| matches!(code, Code::BadCompression | Code::BadMessage))
 }
 
 fn unix_now() -> Duration {

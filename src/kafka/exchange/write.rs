@@ -22,6 +22,8 @@ use crate::kafka::{errors, login::Given, properties};
 const GIVE_UP: Duration = Duration::from_secs(10);
 /// Records on their way at most; after a failure it is tried with one.
 const ON_THE_WAY: usize = 16;
+/// Limit of a batch, in bytes; a letter has 128 KiB at most.
+const BATCH_BYTES: &str = "262144";
 /// How often the thread looks for letters: how much later than it could be a letter is sent.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -124,6 +126,9 @@ impl Writing {
             .set("enable.idempotence", "false")
             .set("message.timeout.ms", GIVE_UP.as_millis().to_string())
             .set("linger.ms", "0")
+            // The topic keeps batches as they are read, and takes none that is larger than `max.message.bytes` then.
+            .set("compression.codec", "none")
+            .set("batch.size", BATCH_BYTES)
             .set("statistics.interval.ms", "0")
             .set_log_level(RDKafkaLogLevel::Emerg);
         match native.create_with_context(Reports::default()) {

@@ -12,7 +12,7 @@ mod words;
 
 pub use self::{
     access::{Access, Problem, Session},
-    dead_letter::{DeadLetter, DeadLetters, Replay, ReplayResult, Replays},
+    dead_letter::{DeadLetter, DeadLetters, Replay, ReplayResult, Replays, Unreadable},
     delivery::{Body, Deliveries, Delivery, DeliveryDetail, Event, TestDelivery, Undecodable},
     status::{
         Backlog, Banner, Held, History, Kafka, Others, Rates, Refused, Source, Status, Topic,

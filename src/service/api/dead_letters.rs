@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::delivery::{MAX_SHOWN_BYTES, body};
 use crate::{
     config::Config,
-    kafka::{ReadRecord, Reader, Select},
+    kafka::{Passed, ReadRecord, Reader, Select},
     observe::api::{self, Problem, objects},
     service::replay::{letters::Letter, shown::Shown},
 };
@@ -25,6 +25,8 @@ const MAX_LETTERS: usize = 10_000;
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// Characters that are kept of a letter's reason and error text.
 const MAX_TEXT_CHARS: usize = 512;
+/// Places that are named where records cannot be read.
+const MAX_UNREADABLE: usize = 20;
 const READ_TIMEOUT: Duration = Duration::from_secs(4);
 const RECORDS_PER_READ: usize = 500;
 const POLL_TIMEOUT: Duration = Duration::from_millis(250);
@@ -40,6 +42,8 @@ struct Open {
     bodies: usize,
     asked: Instant,
     shown: Shown,
+    /// Places of records that cannot be read, the newest.
+    unreadable: VecDeque<Passed>,
 }
 
 struct Kept {
@@ -97,6 +101,7 @@ impl Open {
             bodies: 0,
             asked: Instant::now(),
             shown: Shown::by(config),
+            unreadable: VecDeque::new(),
         })
     }
 
@@ -108,7 +113,11 @@ impl Open {
                 .reader
                 .read(RECORDS_PER_READ, POLL_TIMEOUT)
                 .map_err(|error| error.to_string())?;
-            let is_none = records.is_empty();
+            let passed = self.reader.take_passed();
+            let is_none = records.is_empty() && passed.is_empty();
+            self.unreadable.extend(passed);
+            let surplus = self.unreadable.len().saturating_sub(MAX_UNREADABLE);
+            self.unreadable.drain(..surplus);
             for record in &records {
                 self.keep(record, bodies);
             }
@@ -204,7 +213,17 @@ impl Open {
             complete,
             problem,
             next,
+            unreadable: self.unreadable.iter().map(describe).collect(),
         }
+    }
+}
+
+fn describe(passed: &Passed) -> objects::Unreadable {
+    objects::Unreadable {
+        partition: passed.partition,
+        offset: passed.offset,
+        next: passed.next,
+        why: passed.to_string(),
     }
 }
 

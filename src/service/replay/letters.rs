@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    kafka::{ReadRecord, Reader, Select},
+    kafka::{Passed, ReadRecord, Reader, Select},
     source::{ORIGIN_HEADER, SourceName, UnixMillis},
     spool::{disk::RealDisk, position::Position, viewer::Viewer},
 };
@@ -124,18 +124,19 @@ impl<'a> Letter<'a> {
 const READ_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Passes the records of the dead-letter topic to `see`, at most `at_once` together, from the topic's beginning to its
-/// current end. Calls it without records while the cluster is away. An error of `see` ends it.
+/// current end; and the places of those that were passed by, since they cannot be read. Calls it without records while the
+/// cluster is away. An error of `see` ends it.
 pub(crate) fn each(
     config: &Config,
     at_once: usize,
-    see: &mut dyn FnMut(&[ReadRecord]) -> Result<(), String>,
+    see: &mut dyn FnMut(&[ReadRecord], &[Passed]) -> Result<(), String>,
 ) -> Result<(), String> {
     let topic = config.topics.dead_letter.clone();
     let mut reader = Reader::open(&config.kafka, Select::Topics(vec![topic]))
         .map_err(|error| error.to_string())?;
     loop {
         let records = reader.read(at_once, READ_TIMEOUT).map_err(|error| error.to_string())?;
-        see(&records)?;
+        see(&records, &reader.take_passed())?;
         if records.is_empty() && reader.is_at_end().map_err(|error| error.to_string())? {
             return Ok(());
         }

@@ -6,17 +6,20 @@ use std::{io, path::PathBuf, sync::Arc};
 use uuid::Uuid;
 
 use super::{failed, read_header, rewrite_tail::TailRewriter, write_header};
-use crate::spool::{
-    anchor,
-    disk::{self, Disk, DiskFile},
-    error::OpenError,
-    frame::HEAD_LENGTH,
-    ledger::{Ledger, Mark},
-    read_retry::ReadRetry,
-    segment::{self, HEADER_LENGTH, NoHeader},
-    tail,
-    walk::{End, Range, Step, Walk, WalkError},
-    writer::Active,
+use crate::{
+    source::UnixMillis,
+    spool::{
+        anchor,
+        disk::{self, Disk, DiskFile},
+        error::OpenError,
+        frame::HEAD_LENGTH,
+        ledger::{Ledger, Mark},
+        read_retry::ReadRetry,
+        segment::{self, HEADER_LENGTH, NoHeader},
+        tail,
+        walk::{End, Range, Step, Walk, WalkError},
+        writer::Active,
+    },
 };
 
 pub(super) struct LastSegment {
@@ -24,6 +27,8 @@ pub(super) struct LastSegment {
     generation: u64,
     file: Arc<dyn DiskFile>,
     length: u64,
+    /// When it was opened.
+    now: UnixMillis,
     /// Deliveries before it were durable once: their bytes are no unfinished write.
     pub durable_to: u64,
 }
@@ -39,7 +44,8 @@ impl LastSegment {
     ) -> Result<Self, OpenError> {
         let file = disk.open_to_write(&path).map_err(failed("opening", &path))?;
         let length = file.len().map_err(failed("looking at", &path))?;
-        let mut segment = Self { path, generation, file, length, durable_to: generation };
+        let mut segment =
+            Self { path, generation, file, length, now: disk.now(), durable_to: generation };
         let header = match read_header(&*segment.file) {
             Ok(header) => header,
             // The frames need only the name.
@@ -205,7 +211,7 @@ impl LastSegment {
 
     /// Notes that reading failed there; returns whether that was often enough.
     fn is_given_up(&self, offset: u64, error: &io::Error, trouble: &mut ReadRetry) -> bool {
-        disk::is_unreadable(error) && trouble.failed(self.generation, offset)
+        disk::is_unreadable(error) && trouble.failed(self.generation, offset, self.now)
     }
 
     fn failed(&self, error: WalkError, trouble: &ReadRetry) -> OpenError {

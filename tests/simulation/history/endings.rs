@@ -16,10 +16,6 @@ impl History {
     /// I8: everything becomes well but one topic, and what belongs elsewhere must arrive.
     pub(super) fn end_with_one_topic_in_trouble(&mut self) {
         self.all_is_well();
-        if self.exactly_once {
-            // Each transaction that is taken back for the topic's sake opens lanes whose tries at a bad page begin again.
-            self.mend();
-        }
         let topic = self.random_topic();
         let trouble = self.random.u8(..3);
         if self.ends_without_a_schema(&topic) {

@@ -33,6 +33,8 @@ const MOST_UNREADABLE: usize = 6;
 
 /// Openings that fail until one is given up. A bad sector is waited for ten times.
 const OPENINGS: usize = 100;
+/// Milliseconds between two of them.
+const A_PAUSE: u64 = 2_000;
 
 pub struct Lying {
     random: Rng,
@@ -271,6 +273,7 @@ impl History {
                 }
                 Err(error) if self.lying.is_some() && error.is_worth_retrying() => {
                     self.count("opening tried again");
+                    self.disk.advance_clock(A_PAUSE);
                 }
                 Err(OpenError::Identity { path, problem }) if self.lying.is_some() => {
                     // Where no segment tells which spool it is, a copy does.

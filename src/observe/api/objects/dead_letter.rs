@@ -17,6 +17,17 @@ pub struct DeadLetters {
     pub complete: bool,
     pub problem: Option<String>,
     pub next: Option<String>,
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Records that cannot be read: those from `offset` on, before `next`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Unreadable {
+    pub partition: i32,
+    pub offset: i64,
+    pub next: i64,
+    pub why: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

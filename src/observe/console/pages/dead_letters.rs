@@ -38,6 +38,7 @@ pub fn page(status: &Status, found: &DeadLetters, replays: &[Replay], asked: &As
     html! {
         (page::title("Dead letters", &under, &html! {}))
         @if let Some(problem) = &found.problem { p.note { "The topic cannot be read now: " (problem) } }
+        @for unreadable in &found.unreadable { p.note { (unreadable.why) } }
         @if !found.reasons.is_empty() {
             ul.chips aria-label="By reason" {
                 li { a.chip href=(asked.link("", None)) aria-current=[asked.reason.is_empty().then_some("true")] { "all" } }

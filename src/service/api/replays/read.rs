@@ -47,13 +47,14 @@ impl Read<'_> {
         };
         let mut newest = Newest::default();
         if choice.positions.is_some() {
-            letters::each(config, RECORDS_PER_READ, &mut |records| {
+            letters::each(config, RECORDS_PER_READ, &mut |records, _| {
                 let found = records.iter().filter_map(Letter::of).filter(is_wanted);
                 found.for_each(|letter| newest.note(&letter));
                 (self.progress)(self.player, records.len() as u64)
             })?;
         }
-        letters::each(config, RECORDS_PER_READ, &mut |records| {
+        letters::each(config, RECORDS_PER_READ, &mut |records, passed| {
+            passed.iter().for_each(|passed| self.player.problem(passed.to_string()));
             for letter in records.iter().filter_map(Letter::of).filter(is_wanted) {
                 if choice.positions.is_none() || newest.take(&letter) {
                     letter.play(config, self.player)?;
