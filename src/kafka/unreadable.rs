@@ -7,7 +7,7 @@
 //! the limit is fetched again and again, without an end and without a word which one it is.
 //!
 //! The library has no limit for gzip, lz4 and snappy: such a batch, of which a topic takes 1 MB, costs what it inflates
-//! to, one batch at a time.
+//! to, a few batches at a time.
 
 use std::{
     fmt,
