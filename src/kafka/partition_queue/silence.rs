@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 pub(super) const CROWDED: usize = 6;
 
 /// How much longer than `linger.ms` no report comes before it is a silence, and a partition has been crowded before it is
-/// paused. Each answer of a broker that works, and is far, comes sooner; so it is not delayed by the time in which the
-/// library's threads wake up.
+/// paused. A broker that works answers sooner, also a distant one. A pause between its answers would cost less of the
+/// processor, and throughput: a thread that sleeps has to wake up before it sends.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// For how long the library sends without a report.
 const LOOK: Duration = Duration::from_millis(15);
