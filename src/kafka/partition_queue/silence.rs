@@ -7,11 +7,11 @@
 //! flight. That is a whole core for `socket.timeout.ms` where a broker hangs. The thread does not look into a partition that
 //! is paused (`rd_kafka_pause_partitions`).
 //!
-//! What is in flight stays in flight, and what waits keeps its place: no record is given back, so a pause changes neither
-//! order nor repeats. One report of any partition ends the silence for all of them: over a thin line a partition waits
-//! while those of the others are sent, and it would wait for longer if it were paused by itself. From time to time the
-//! library sends for a moment without a report: what was in flight on a connection that broke waits again, and no report
-//! comes for it.
+//! Records in flight stay in flight, and those that wait keep their place: no record is given back, so a pause changes
+//! neither order nor repeats. One report of any partition ends the silence for all of them: over a thin line a partition
+//! waits while those of the others are sent, and it would wait for longer if it were paused by itself. From time to time
+//! the library sends for a moment without a report: records that were in flight on a connection that broke wait again, and
+//! no report comes for them.
 
 use std::time::{Duration, Instant};
 
