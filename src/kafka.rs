@@ -28,6 +28,7 @@ mod login;
 mod mock;
 mod partition;
 mod partition_queue;
+mod pause;
 mod pending;
 mod producer;
 mod properties;

@@ -33,6 +33,7 @@ use super::{
     login::Given,
     partition_queue::PartitionQueues,
     pending::Pending,
+    properties,
     topics::Topics,
     watch::Watch,
 };
@@ -98,7 +99,9 @@ impl Producing {
         if let Some(watch) = &watch {
             watch.reset_counts();
         }
-        let reports = Reports { topics, watch, state: Mutex::default() };
+        let queues = PartitionQueues::new(properties::linger(kafka));
+        let state = Mutex::new(ProducerState { queues, ..ProducerState::default() });
+        let reports = Reports { topics, watch, state };
         let given = Given::to_client_of(kafka);
         Self { cluster, events: AtomicU64::new(0), given, reports }
     }

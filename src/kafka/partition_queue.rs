@@ -9,6 +9,8 @@
 //!
 //! The partition of a record is computed as the library does it. Delivery reports show when the count of
 //! partitions has changed, and until it is known again each record goes alone.
+//!
+//! And the library pauses the partitions where records wait while no report comes (`silence`).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,6 +21,9 @@ use std::{
 use rdkafka::message::OwnedHeaders;
 
 use super::partition;
+use silence::{CROWDED, PATIENCE, Silence};
+
+mod silence;
 
 /// After such a pause the next record goes alone; brokers remember a producer for a day by default.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
@@ -49,6 +54,21 @@ pub(super) struct PartitionQueues {
     topics: Vec<Topic>,
     /// Partitions whose next record may be able to go.
     ready: Vec<PartitionKey>,
+    /// How many records the library has.
+    under_way: usize,
+    /// Partitions that have a [`Crowd`].
+    crowded: Vec<PartitionKey>,
+    /// `None` before the first record.
+    silence: Option<Silence>,
+    /// For how long the library waits for more records for a request (`linger.ms`).
+    linger: Duration,
+}
+
+/// Partitions that the library is to pause, and those that it is to resume.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Pauses {
+    pub paused: Vec<(Arc<str>, i32)>,
+    pub resumed: Vec<(Arc<str>, i32)>,
 }
 
 #[derive(Debug)]
@@ -70,9 +90,22 @@ struct Partition {
     acknowledged: Option<Instant>,
     under_way: usize,
     queue: VecDeque<Waiting>,
+    /// Present while the partition has many records under way.
+    crowd: Option<Crowd>,
+}
+
+#[derive(Debug)]
+struct Crowd {
+    since: Instant,
+    is_paused: bool,
 }
 
 impl PartitionQueues {
+    /// Queues of a producer whose requests wait `linger` for more records.
+    pub fn new(linger: Duration) -> Self {
+        Self { linger, ..Self::default() }
+    }
+
     /// The partition for a record; `count` returns a topic's number of partitions, where that is known.
     pub fn target(
         &mut self,
@@ -105,7 +138,9 @@ impl PartitionQueues {
     /// Counts the partitions of a topic that has to be counted and has come to rest.
     fn recount(&mut self, number: usize, count: impl FnOnce(&str) -> Option<u32>) {
         let topic = &mut self.topics[number];
-        if topic.counted || topic.under_way > 0 {
+        // The library hears first that it is to resume a partition.
+        let has_crowd = || topic.partitions.iter().any(|partition| partition.crowd.is_some());
+        if topic.counted || topic.under_way > 0 || has_crowd() {
             return;
         }
         let Some(count) = count(&topic.name).filter(|count| *count > 0) else { return };
@@ -125,7 +160,10 @@ impl PartitionQueues {
     pub fn may_send(&mut self, target: PartitionKey, now: Instant) -> bool {
         let (topic, partition) = self.at(target);
         let may_send = partition.queue.is_empty() && is_open(topic, partition, now);
-        self.topics[target.topic].goes(target.partition, may_send)
+        if may_send {
+            self.goes(target, now);
+        }
+        may_send
     }
 
     /// Lets a record wait until those before it have gone and the partition takes another one.
@@ -145,8 +183,8 @@ impl PartitionQueues {
             let target = *self.ready.last()?;
             let (topic, partition) = self.at(target);
             if is_open(topic, partition, now) && !partition.queue.is_empty() {
+                self.goes(target, now);
                 let topic = &mut self.topics[target.topic];
-                topic.goes(target.partition, true);
                 let record = topic.partition(target.partition).queue.pop_front()?;
                 return Some((target, Arc::clone(&topic.name), record));
             }
@@ -157,17 +195,17 @@ impl PartitionQueues {
 
     /// Puts a record back in front: the library had no room for it.
     pub fn requeue(&mut self, target: PartitionKey, record: Waiting) {
-        let topic = &mut self.topics[target.topic];
-        topic.settles(target.partition);
-        topic.partition(target.partition).queue.push_front(record);
+        self.settles(target);
+        self.topics[target.topic].partition(target.partition).queue.push_front(record);
         self.ready.push(target);
     }
 
     /// Notes that a record is no longer under way; `by` is the partition that acknowledged it, if one did.
     /// Returns whether it is another one than was computed.
     pub fn settled(&mut self, target: PartitionKey, by: Option<u32>, now: Instant) -> bool {
+        self.settles(target);
+        self.silence = Some(Silence::after(now, self.linger));
         let topic = &mut self.topics[target.topic];
-        topic.settles(target.partition);
         let is_another = by.is_some_and(|by| by != target.partition);
         if is_another {
             topic.counted = false;
@@ -185,6 +223,55 @@ impl PartitionQueues {
             self.ready.extend(targets);
         }
         is_another
+    }
+
+    /// Returns the partitions that the library is to pause or to resume now.
+    pub fn pauses(&mut self, now: Instant) -> Pauses {
+        let mut pauses = Pauses::default();
+        let is_silent = self.silence.as_mut().is_some_and(|it| it.is_on(now));
+        let (topics, patience) = (&mut self.topics, self.linger + PATIENCE);
+        self.crowded.retain(|target| {
+            let topic = &mut topics[target.topic];
+            let (name, partition) = (&topic.name, &mut topic.partitions[target.partition as usize]);
+            let is_crowded = partition.under_way >= CROWDED;
+            if let Some(crowd) = &mut partition.crowd {
+                let is_paused = is_silent && is_crowded && now >= crowd.since + patience;
+                if is_paused != std::mem::replace(&mut crowd.is_paused, is_paused)
+                    && let Ok(number) = target.partition.try_into()
+                {
+                    let told = if is_paused { &mut pauses.paused } else { &mut pauses.resumed };
+                    told.push((Arc::clone(name), number));
+                }
+            }
+            if !is_crowded {
+                partition.crowd = None;
+            }
+            is_crowded
+        });
+        pauses
+    }
+
+    fn goes(&mut self, target: PartitionKey, now: Instant) {
+        if self.under_way == 0 {
+            // There was nothing to report.
+            self.silence = Some(Silence::after(now, self.linger));
+        }
+        self.under_way += 1;
+        let topic = &mut self.topics[target.topic];
+        topic.under_way += 1;
+        let partition = topic.partition(target.partition);
+        partition.under_way += 1;
+        if partition.under_way >= CROWDED && partition.crowd.is_none() {
+            partition.crowd = Some(Crowd { since: now, is_paused: false });
+            self.crowded.push(target);
+        }
+    }
+
+    fn settles(&mut self, target: PartitionKey) {
+        self.under_way -= 1;
+        let topic = &mut self.topics[target.topic];
+        topic.under_way -= 1;
+        topic.partition(target.partition).under_way -= 1;
     }
 
     /// Empties the queues; returns the slots of their records in
@@ -213,17 +300,6 @@ impl Topic {
 
     fn partition(&mut self, partition: u32) -> &mut Partition {
         &mut self.partitions[partition as usize]
-    }
-
-    fn goes(&mut self, partition: u32, goes: bool) -> bool {
-        self.under_way += usize::from(goes);
-        self.partition(partition).under_way += usize::from(goes);
-        goes
-    }
-
-    fn settles(&mut self, partition: u32) {
-        self.under_way -= 1;
-        self.partition(partition).under_way -= 1;
     }
 }
 

@@ -21,6 +21,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig},
+    topic_partition_list::TopicPartitionList,
 };
 
 use crate::{
@@ -33,8 +34,8 @@ use crate::{
 use super::{
     context::{Producing, drain},
     errors,
-    partition_queue::Waiting,
-    properties,
+    partition_queue::{Pauses, Waiting},
+    pause, properties,
     topics::Topics,
     transactions::{self, CHECKPOINT_TOKEN, Identity, Transactions},
     watch::Watch,
@@ -141,6 +142,7 @@ impl Producer {
         self.let_pass();
         let Some(client) = &self.client else { return };
         drain(client);
+        pause_while_silent(client);
         let mut state = client.context().state();
         self.places.extend(state.places.drain(..).map(|(token, at, offset)| (token, (at, offset))));
         if std::mem::take(&mut state.failed)
@@ -218,6 +220,26 @@ impl Producer {
             }
             None => errors::failure(code, topic, advice),
         }
+    }
+}
+
+/// Has the library pause the partitions where records wait while no report comes, and resume them with the next one.
+fn pause_while_silent(client: &Client) {
+    let Pauses { paused, resumed } = client.context().state().queues.pauses(Instant::now());
+    let list = |partitions: &[(Arc<str>, i32)]| {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            list.add_partition(topic, *partition);
+        }
+        list
+    };
+    if !paused.is_empty() {
+        pause::pause(client.client(), &list(&paused));
+    }
+    if !resumed.is_empty() {
+        pause::resume(client.client(), &list(&resumed));
+        // It wakes the threads that send, which may sleep for a second otherwise, and waits for nothing.
+        let _ = client.flush(Duration::ZERO);
     }
 }
 

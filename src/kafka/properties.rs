@@ -8,7 +8,7 @@
 //! Compression is off unless the user sets `compression.type`: on two cores it costs throughput
 //! (lz4 a fifth, zstd a third), and only the user can weigh that against network and brokers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use rdkafka::{
     ClientConfig,
@@ -141,6 +141,14 @@ pub(super) fn reader(kafka: &config::Kafka) -> ClientConfig {
 pub(super) fn message_max_bytes(kafka: &config::Kafka) -> usize {
     let user = kafka.properties.get("message.max.bytes");
     user.and_then(|value| value.expose().parse().ok()).unwrap_or(MESSAGE_MAX_BYTES)
+}
+
+/// Returns the `linger.ms` that a producer has.
+pub(super) fn linger(kafka: &config::Kafka) -> Duration {
+    let config = producer(kafka, 0);
+    let milliseconds = config.get("linger.ms").and_then(|value| value.parse::<f64>().ok());
+    let seconds = milliseconds.unwrap_or_default() / 1000.0;
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 /// The user name that the brokers see, where the properties have one.
@@ -307,6 +315,7 @@ mod tests {
         let user = kafka(&[("queue.buffering.max.ms", "50"), ("compression.type", "zstd")]);
         let config = producer(&user, 1 << 20);
         assert_eq!(config.get("linger.ms"), Some("50"));
+        assert_eq!(linger(&user), Duration::from_millis(50));
         assert_eq!(config.get("compression.codec"), Some("zstd"));
         assert_eq!(producer(&kafka(&[]), 0).get("compression.codec"), Some("none"));
     }
@@ -333,7 +342,7 @@ mod tests {
             id: "millrace-1".into(),
             topic: "t".into(),
             key: "k".into(),
-            timeout: std::time::Duration::from_secs(60),
+            timeout: Duration::from_secs(60),
         };
         let config = transactional(&kafka(&[]), 1, &identity);
         config.create_with_context::<_, BaseProducer>(DefaultProducerContext).unwrap();

@@ -44,11 +44,20 @@ struct Shared {
 impl Load {
     /// `name` is the subscription's, `prefix` is what its topics begin with.
     pub fn start(bridge: &Bridge, name: &str, prefix: &str) -> Self {
+        Self::of(bridge, Subscription::new(name, 20), prefix, true)
+    }
+
+    /// The same of one topic alone: no dead letter is under way.
+    pub fn of_one_topic(bridge: &Bridge, name: &str, prefix: &str) -> Self {
+        Self::of(bridge, Subscription::new(name, 20).of_one_type(), prefix, false)
+    }
+
+    fn of(bridge: &Bridge, subscription: Subscription, prefix: &str, with_unfit: bool) -> Self {
         let shared = Arc::new(Shared::default());
-        let (client, subscription) = (bridge.client(), Subscription::new(name, 20));
+        let client = bridge.client();
         let sender = thread::spawn({
             let (shared, ledger) = (Arc::clone(&shared), Ledger::new(prefix));
-            move || send(&shared, client, subscription, ledger)
+            move || send(&shared, client, subscription, ledger, with_unfit)
         });
         Self { shared, sender }
     }
@@ -105,19 +114,26 @@ fn send(
     mut client: Client,
     mut subscription: Subscription,
     mut ledger: Ledger,
+    with_unfit: bool,
 ) -> Ledger {
     while !shared.stop.load(Ordering::Relaxed) {
         let mut batch = subscription.batch_of(BATCH);
         let refused = format!("\"no activity, beside {}\"", batch.events[0].guid);
-        batch.body.truncate(batch.body.len() - "]}".len());
-        batch.body.extend_from_slice(format!(",{refused}]}}").as_bytes());
+        if with_unfit {
+            batch.body.truncate(batch.body.len() - "]}".len());
+            batch.body.extend_from_slice(format!(",{refused}]}}").as_bytes());
+        }
         loop {
             let answer = client.deliver(LEADS, TOKEN, &batch.body).expect("an answer");
             match answer.status {
                 200 => {
-                    shared.acknowledged.fetch_add(batch.events.len() + 1, Ordering::Relaxed);
+                    shared
+                        .acknowledged
+                        .fetch_add(batch.events.len() + usize::from(with_unfit), Ordering::Relaxed);
                     ledger.acknowledged(batch);
-                    ledger.unfit(refused);
+                    if with_unfit {
+                        ledger.unfit(refused);
+                    }
                     break;
                 }
                 503 => {

@@ -34,6 +34,7 @@ mod broker_dies;
 mod clock;
 mod cluster;
 mod disk;
+mod hangs;
 mod network;
 mod one_topic;
 mod slow;

@@ -41,6 +41,8 @@ pub struct Subscription {
     leads: Vec<u64>,
     made: u64,
     random: Random,
+    /// How many of the types it has.
+    types: usize,
 }
 
 impl Subscription {
@@ -48,7 +50,14 @@ impl Subscription {
         let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        Self { munchkin_id: name.to_owned(), leads: vec![0; leads], made: 0, random: Random(seed) }
+        let (munchkin_id, types) = (name.to_owned(), TYPES.len());
+        Self { munchkin_id, leads: vec![0; leads], made: 0, random: Random(seed), types }
+    }
+
+    /// All its activities are of one type, and so for one topic.
+    #[allow(dead_code, reason = "tests/faults fills one topic")]
+    pub fn of_one_type(self) -> Self {
+        Self { types: 1, ..self }
     }
 
     /// The names that events of this subscription's topics end with.
@@ -83,7 +92,7 @@ impl Subscription {
 
     /// An activity as it stands in the body, and what is to come of it.
     fn activity(&mut self) -> (String, Sent) {
-        let (activity_type_id, name, event_type) = TYPES[self.random.below(TYPES.len())];
+        let (activity_type_id, name, event_type) = TYPES[self.random.below(self.types)];
         let lead = self.random.below(self.leads.len());
         let counter = self.leads[lead];
         self.leads[lead] += 1;

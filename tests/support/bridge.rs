@@ -28,6 +28,9 @@ const START: Duration = Duration::from_secs(30);
 /// A command that goes on for so long hangs.
 const TOOL_PATIENCE: Duration = Duration::from_secs(180);
 
+/// Ticks a second in `/proc/<pid>/stat`, on Linux whatever the kernel's own are.
+const TICKS: u64 = 100;
+
 /// The token that the source `leads` accepts.
 pub const TOKEN: &str = "a-token-of-the-tests";
 /// Where the source `leads` takes deliveries.
@@ -133,6 +136,17 @@ impl Bridge {
     /// The process.
     pub fn id(&self) -> u32 {
         self.running.process.id()
+    }
+
+    /// What its threads together have taken of the processors so far.
+    #[allow(dead_code, reason = "tests/faults counts it")]
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()));
+        let stat = stat.expect("Linux has /proc, and the service runs");
+        // The name, in parentheses, may hold anything; behind it the twelfth and the thirteenth field are times.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks = fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a time"));
+        Duration::from_millis(ticks.sum::<u64>() * 1000 / TICKS)
     }
 
     pub fn client(&self) -> Client {

@@ -1,4 +1,4 @@
-//! Hands a token to a client of librdkafka: the one call of this program that has no safe wrapper.
+//! Hands a token to a client of librdkafka: a call of this program that has no safe wrapper.
 //!
 //! rdkafka hands a token over only in its own callback: without extensions, and not to clients of the admin
 //! API.

@@ -168,3 +168,80 @@ fn who_is_sent_home_is_named_once() {
     assert!(case.queues.drain().is_empty());
     assert_eq!(case.go(), []);
 }
+
+impl Case {
+    /// A partition that acknowledged its first record and has so many others under way.
+    fn with_under_way(&mut self, key: &str, records: usize) -> PartitionKey {
+        let (target, may_send) = self.send(0, key);
+        assert!(may_send);
+        self.acknowledge(target);
+        assert!((0..records).all(|slot| self.send(slot, key).1));
+        target
+    }
+
+    /// The partitions that are paused now, and those that are resumed.
+    fn pauses(&mut self, later: Duration) -> (Vec<u32>, Vec<u32>) {
+        self.now += later;
+        let Pauses { paused, resumed } = self.queues.pauses(self.now);
+        let numbers = |list: Vec<(Arc<str>, i32)>| {
+            list.into_iter().map(|(_, number)| number.try_into().unwrap()).collect()
+        };
+        (numbers(paused), numbers(resumed))
+    }
+}
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+#[test]
+fn crowded_partitions_are_paused_while_no_report_comes_and_one_report_resumes_all_of_them() {
+    let mut case = Case::new(16);
+    let [a, b, few] =
+        [("a", CROWDED), ("b", CROWDED), ("c", 5)].map(|(key, n)| case.with_under_way(key, n));
+    assert!(a != b && a != few && b != few);
+    assert_eq!(case.pauses(PATIENCE - MOMENT), (vec![], vec![]));
+    assert_eq!(case.pauses(MOMENT), (vec![a.partition, b.partition], vec![]));
+    assert_eq!(case.pauses(MOMENT), (vec![], vec![]), "they are paused once");
+    case.acknowledge(few);
+    assert_eq!(case.pauses(MOMENT), (vec![], vec![a.partition, b.partition]));
+    assert_eq!(case.pauses(PATIENCE).0, [a.partition, b.partition]);
+    case.acknowledge(a);
+    assert_eq!(case.pauses(MOMENT).1, [a.partition, b.partition]);
+    assert_eq!(case.pauses(PATIENCE).0, [b.partition], "nothing waits in the other one any more");
+}
+
+#[test]
+fn a_partition_without_reports_of_its_own_is_not_paused_while_those_of_others_come() {
+    let mut case = Case::new(16);
+    let busy = case.with_under_way("a", 100);
+    let _waits = case.with_under_way("b", 100);
+    for _ in 0..90 {
+        assert_eq!(case.pauses(PATIENCE - MOMENT), (vec![], vec![]));
+        case.acknowledge(busy);
+    }
+}
+
+#[test]
+fn a_partition_that_becomes_crowded_in_a_silence_has_time_to_send_first() {
+    let mut case = Case::new(16);
+    let b = case.with_under_way("b", 0);
+    let a = case.with_under_way("a", CROWDED);
+    assert_eq!(case.pauses(PATIENCE).0, [a.partition]);
+    assert!((0..CROWDED).all(|slot| case.send(slot, "b").1));
+    assert!(!case.pauses(MOMENT).0.contains(&b.partition));
+    assert!(!case.pauses(PATIENCE - 2 * MOMENT).0.contains(&b.partition));
+    let mut paused = Vec::new();
+    for _ in 0..200 {
+        paused.extend(case.pauses(MOMENT).0);
+    }
+    assert!(paused.contains(&b.partition));
+}
+
+#[test]
+fn a_silence_does_not_begin_before_there_is_something_to_report() {
+    let mut case = Case::new(16);
+    let _ = case.with_under_way("a", 0);
+    assert_eq!(case.pauses(10 * PATIENCE), (vec![], vec![]));
+    let a = case.with_under_way("a", CROWDED);
+    assert_eq!(case.pauses(PATIENCE - MOMENT), (vec![], vec![]));
+    assert_eq!(case.pauses(MOMENT).0, [a.partition]);
+}
