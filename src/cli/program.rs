@@ -7,7 +7,10 @@ use crate::{
     config::{Config, Kafka},
     deliver::{registry, route::Router},
     kafka::{self, TopicInfo},
-    runtime::shutdown::{Phase, Shutdown, Signals},
+    runtime::{
+        readable,
+        shutdown::{Phase, Shutdown, Signals},
+    },
     service::{self, DrainEnd, DrainError, Left},
 };
 
@@ -64,7 +67,8 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
     for (topic, found) in &report.topics {
         let _ = match found {
             TopicInfo::Exists { partitions, leaderless: 0, .. } => {
-                writeln!(text, "topic {topic} has {partitions} partitions")
+                let partitions = readable::counted(*partitions as u64, "partition", "partitions");
+                writeln!(text, "topic {topic} has {partitions}")
             }
             TopicInfo::Exists { partitions, leaderless, .. } => {
                 writeln!(

@@ -98,8 +98,12 @@ pub struct DeadLetterQuestion {
     pub source: Option<String>,
     pub since: u64,
     pub limit: usize,
-    pub before: Option<String>,
+    /// Only letters before this place: where the page before ended.
+    pub before: Option<LetterPlace>,
 }
+
+/// The order of dead letters: the time of the record in milliseconds since 1970, its partition and its offset.
+pub type LetterPlace = (i64, i32, i64);
 
 /// A refusal or failure: a word of the document, and a sentence for operators.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -223,7 +227,7 @@ impl Api {
                     source: query.get("source"),
                     since: query.since()?,
                     limit: query.limit()?,
-                    before: query.get("before"),
+                    before: query.letter_place("before")?,
                 };
                 let bodies = self.access.bodies;
                 self.blocking_answer(move |backend| backend.dead_letters(&question, bodies)).await

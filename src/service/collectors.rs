@@ -1,4 +1,4 @@
-//! What leaves the process beside records, if it is configured: spans and pushed metrics. None of it stops a start.
+//! The export of spans and the pushing of metrics, where they are configured. A failure of them stops no start.
 
 use crate::{
     config,

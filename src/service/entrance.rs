@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What is there before a spool is: a mistake in it is told first.
+/// Parts that are there before a spool is: a mistake in them is told first.
 pub(super) struct Entrance {
     adobe: AdobeParts,
     oauth: OAuthParts,

@@ -69,6 +69,7 @@ async fn each_answer_is_as_the_document_describes_it() {
         ("/api/v1/deliveries/nobody/1", 404),
         ("/api/v1/deliveries/leads/x", 400),
         ("/api/v1/deliveries?limit=0", 400),
+        ("/api/v1/dead-letters?before=abc", 400),
         ("/api/v1/deliveries?outcome=foo", 400),
         ("/api/v1/deliveries?source=nope", 400),
         ("/api/v1/deliveries?reason=nope", 400),

@@ -137,7 +137,7 @@ fn what_check_advises_for_a_topic_that_is_to_be_made_is_enough_to_write_to_it() 
     allow(&address, &[&["--add", "--allow-principal", "User:mill"][..], &limit].concat());
     admin::create_topic(&address, "asked.dead-letter", 1);
     let (fine, text) = check();
-    assert!(fine && text.contains("topic asked.dead-letter has 1 partitions"), "{text}");
+    assert!(fine && text.contains("topic asked.dead-letter has 1 partition"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use http::request::Parts;
 
-use super::{Problem, answer::bad, objects::Words};
+use super::{LetterPlace, Problem, answer::bad, objects::Words};
 use crate::{ingest::listen::report::UNKNOWN, observe::metrics::recent::Remembered};
 
 /// A filter of requests.
@@ -76,6 +76,20 @@ impl Query {
 
     pub fn since(&self) -> Result<u64, Problem> {
         self.get("since").map_or(Ok(0), |text| time(&text))
+    }
+
+    /// Reads a place as a page of dead letters gives it in `next`: `1772445600000.0.17`.
+    pub fn letter_place(&self, name: &str) -> Result<Option<LetterPlace>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let read = || {
+            let mut parts = text.split('.');
+            let at = parts.next()?.parse().ok()?;
+            let partition = parts.next()?.parse().ok()?;
+            let offset = parts.next()?.parse().ok()?;
+            parts.next().is_none().then_some((at, partition, offset))
+        };
+        let place = read().ok_or_else(|| bad("`before` is not the `next` of another page"))?;
+        Ok(Some(place))
     }
 
     pub fn limit(&self) -> Result<usize, Problem> {

@@ -195,7 +195,7 @@ impl Open {
         }
         found.sort_unstable_by_key(|it| std::cmp::Reverse(it.place()));
         let matching = found.len();
-        if let Some(before) = question.before.as_deref().and_then(place) {
+        if let Some(before) = question.before {
             found.retain(|it| it.place() < before);
         }
         let has_more = found.len() > question.limit;
@@ -227,16 +227,8 @@ fn describe(passed: &Passed) -> objects::Unreadable {
     }
 }
 
-/// Parses the position at which a page ends.
-fn place(text: &str) -> Option<(i64, i32, i64)> {
-    let mut parts = text.split('.');
-    let place =
-        (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    parts.next().is_none().then_some(place)
-}
-
 impl Kept {
-    fn place(&self) -> (i64, i32, i64) {
+    fn place(&self) -> api::LetterPlace {
         (self.at, self.partition, self.offset)
     }
 

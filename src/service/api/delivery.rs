@@ -149,14 +149,14 @@ fn why_not_there(known: &ApiBackend, source: &SourceName, sequence: u64) -> &'st
     }
 }
 
-/// What is known of the results of one delivery's events.
+/// The results of one delivery's events, as far as they are known.
 struct Results<'a> {
     known: &'a ApiBackend,
     config: &'a SourceConfig,
     sequence: u64,
     /// All before it is settled.
     lowest: Position,
-    /// What is remembered is final, and not a part of a transaction that may be taken back.
+    /// The remembered results are final, and no part of a transaction that may be taken back.
     is_final: bool,
     remembered: &'a BTreeMap<u32, Event>,
 }

@@ -110,7 +110,7 @@ impl Replays {
         let state = Mutex::default();
         let job = Arc::new(Job { id, from, dry_run, client, started: now(), state });
         tracing::info!(
-            replay = job.id, %client, dry_run, from = ?from, source = request.filter.as_ref().and_then(|it| it.source.as_deref()),
+            replay = job.id, %client, dry_run, from = from.as_str(), source = request.filter.as_ref().and_then(|it| it.source.as_deref()),
             reason = request.filter.as_ref().and_then(|it| it.reason.as_deref()),
             positions = request.positions.as_ref().map(Vec::len), "a replay was asked for"
         );

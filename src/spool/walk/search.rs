@@ -93,7 +93,7 @@ impl Walk {
             if whole.is_some_and(|head| head.sequence < sequence) {
                 return Ok(false);
             }
-            // What stands in the body of a whole frame is no frame.
+            // The bytes in the body of a whole frame are no frame.
             at += whole.map_or(1, |head| head.frame_length());
             match self.next_magic(at, end.offset) {
                 Err(WalkError::Io { error, .. }) if disk::is_unreadable(&error) => return Ok(true),
