@@ -177,6 +177,7 @@ impl<R: TakeReport> ClientContext for Context<R> {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.count();
+        self.reports.connection_failed();
         self.cluster.complained(errors::code(&error), reason);
     }
 }
@@ -196,6 +197,9 @@ pub(super) trait TakeReport: Send + Sync {
 
     /// Takes the client's periodic statistics.
     fn statistics(&self, cluster: &Cluster, json: &[u8]);
+
+    /// A connection to a broker has failed.
+    fn connection_failed(&self) {}
 
     /// Takes a line of the library's log.
     fn hear(&self, cluster: &Cluster, facility: &str, line: &str);
@@ -218,6 +222,10 @@ impl TakeReport for () {
 }
 
 impl TakeReport for Reports {
+    fn connection_failed(&self) {
+        self.state.lock().queues.connection_failed();
+    }
+
     fn hear(&self, _: &Cluster, facility: &str, line: &str) {
         let Some((topic, why)) = kept_out(facility, line) else { return };
         self.state().kept_out.push((topic.into(), why.into()));

@@ -60,6 +60,9 @@ pub(super) struct PartitionQueues {
     crowded: Vec<PartitionKey>,
     /// `None` before the first record.
     silence: Option<Silence>,
+    /// A connection has failed, and nothing was acknowledged since: what was in flight there waits again, and has to be
+    /// sent as soon as a connection is back.
+    has_failed: bool,
     /// For how long the library waits for more records for a request (`linger.ms`).
     linger: Duration,
 }
@@ -204,7 +207,8 @@ impl PartitionQueues {
     /// Returns whether it is another one than was computed.
     pub fn settled(&mut self, target: PartitionKey, by: Option<u32>, now: Instant) -> bool {
         self.settles(target);
-        self.silence = Some(Silence::after(now, self.linger));
+        self.has_failed &= by.is_none();
+        self.silence = (!self.has_failed).then(|| Silence::after(now, self.linger));
         let topic = &mut self.topics[target.topic];
         let is_another = by.is_some_and(|by| by != target.partition);
         if is_another {
@@ -223,6 +227,12 @@ impl PartitionQueues {
             self.ready.extend(targets);
         }
         is_another
+    }
+
+    /// A connection to a broker has failed: nothing is paused before a record is acknowledged again.
+    pub fn connection_failed(&mut self) {
+        self.has_failed = true;
+        self.silence = None;
     }
 
     /// Returns the partitions that the library is to pause or to resume now.
@@ -252,7 +262,7 @@ impl PartitionQueues {
     }
 
     fn goes(&mut self, target: PartitionKey, now: Instant) {
-        if self.under_way == 0 {
+        if self.under_way == 0 && !self.has_failed {
             // There was nothing to report.
             self.silence = Some(Silence::after(now, self.linger));
         }

@@ -99,7 +99,8 @@ impl Writers {
     }
 
     /// As [`Writers::begin`], for a process that commits nothing (at-least-once delivery). No process that committed before
-    /// it has passed what it takes in, whatever a later process finds on the topic.
+    /// it has passed what it takes in, whatever a later process finds on the topic. Where none is known to have committed,
+    /// that is noted too: one that has done so all the same did it on another copy, of which this one is an older snapshot.
     pub fn begin_without_commits(
         &self,
         saved: Option<&Checkpoint>,
@@ -108,7 +109,7 @@ impl Writers {
         let has_writer = saved.is_some_and(|saved| saved.writer.is_some());
         match has_writer || self.load()?.is_some() {
             true => self.begin(saved, end),
-            false => Ok(()), // no process has ever committed
+            false => self.store(Vec::new()),
         }
     }
 
@@ -251,14 +252,22 @@ mod tests {
     #[test]
     fn what_a_process_takes_in_that_commits_nothing_was_not_passed_by_those_that_committed_before_it()
      {
-        let (folder, writers) = writers();
+        let (_folder, writers) = writers();
         writers.begin_without_commits(None, 7).unwrap();
-        assert!(!folder.path().join("writers").exists(), "no process has ever committed");
         writers.enter(A, None).unwrap();
         writers.begin_without_commits(None, 41).unwrap();
         writers.begin(None, 71).unwrap();
         assert_eq!(origin(&writers, 41, A), Origin::Own);
         assert_eq!(origin(&writers, 42, A), Origin::Beyond(41));
+    }
+
+    #[test]
+    fn a_snapshot_from_before_the_first_commit_that_takes_in_its_own_believes_no_commit_of_the_lost_volume()
+     {
+        let (_folder, writers) = writers();
+        writers.begin_without_commits(None, 3).unwrap();
+        writers.begin(None, 9).unwrap();
+        assert_eq!(origin(&writers, 3, A), Origin::Stranger);
     }
 
     #[test]

@@ -10,8 +10,11 @@
 //! Records in flight stay in flight, and those that wait keep their place: no record is given back, so a pause changes
 //! neither order nor repeats. One report of any partition ends the silence for all of them: over a thin line a partition
 //! waits while those of the others are sent, and it would wait for longer if it were paused by itself. From time to time
-//! the library sends for a moment without a report: records that were in flight on a connection that broke wait again, and
-//! no report comes for them.
+//! the library sends for a moment without a report.
+//!
+//! A connection that fails is no silence: its records wait again, nothing of them is in flight, and no report comes for
+//! them. They are to be sent at once when a connection is back, so nothing is paused from then on until one is
+//! acknowledged.
 
 use std::time::{Duration, Instant};
 

@@ -245,3 +245,17 @@ fn a_silence_does_not_begin_before_there_is_something_to_report() {
     assert_eq!(case.pauses(PATIENCE - MOMENT), (vec![], vec![]));
     assert_eq!(case.pauses(MOMENT).0, [a.partition]);
 }
+
+#[test]
+fn nothing_is_paused_after_a_connection_has_failed_until_a_record_is_acknowledged() {
+    let mut case = Case::new(16);
+    let a = case.with_under_way("a", 100);
+    assert_eq!(case.pauses(PATIENCE).0, [a.partition]);
+    case.queues.connection_failed();
+    assert_eq!(case.pauses(MOMENT).1, [a.partition]);
+    for _ in 0..90 {
+        assert_eq!(case.pauses(PATIENCE), (vec![], vec![]));
+    }
+    case.acknowledge(a);
+    assert_eq!(case.pauses(PATIENCE).0, [a.partition]);
+}
