@@ -334,7 +334,7 @@ const RARE_ON_A_DISK_THAT_LIES: [&str; 9] = [
 ];
 
 /// Seeds that found something on a disk that lies.
-const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 8] = [
+const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 11] = [
     // A lane that was opened again, since another topic was in trouble, began the tries at a bad page again.
     (Senders::One, Delivery::ExactlyOnce, 160001024),
     (Senders::One, Delivery::ExactlyOnce, 160001026),
@@ -349,6 +349,10 @@ const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 8] = [
     (Senders::One, Delivery::AtLeastOnce, 170000581),
     // The oracle's mistake: an event that came late after a restore was taken for a repeat of it, sent long after.
     (Senders::TwoThatRepeat, Delivery::AtLeastOnce, 170002818),
+    // A snapshot from before the first commit took the lost volume's checkpoint for its own.
+    (Senders::One, Delivery::Switching, 170010651),
+    (Senders::One, Delivery::Switching, 170010743),
+    (Senders::One, Delivery::Switching, 170011015),
 ];
 
 #[test]
