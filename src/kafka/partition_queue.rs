@@ -60,8 +60,8 @@ pub(super) struct PartitionQueues {
     crowded: Vec<PartitionKey>,
     /// `None` before the first record.
     silence: Option<Silence>,
-    /// A connection has failed, and nothing was acknowledged since: what was in flight there waits again, and has to be
-    /// sent as soon as a connection is back.
+    /// A connection has failed, and no record was acknowledged since: the records in flight there wait again, and have to
+    /// be sent as soon as a connection is back.
     has_failed: bool,
     /// For how long the library waits for more records for a request (`linger.ms`).
     linger: Duration,

@@ -324,7 +324,7 @@ fn who_only_looks_sees_what_lies_behind_a_header_that_the_disk_can_not_read() {
     assert_eq!(deliveries, place.count() - (sequences.end - sequences.start));
 }
 
-/// The number in a head is wrong, so that nobody reads the body before the next delivery is found by the length.
+/// The number in a head is wrong: the walk finds the next delivery by the length, and does not read this one's body.
 #[test]
 fn a_broken_head_that_leads_past_a_bad_sector_is_damage_of_which_the_rest_is_kept() {
     let disk = SimulatedDisk::new(1);
