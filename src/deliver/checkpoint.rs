@@ -4,8 +4,8 @@
 //! `held` with a position at or before it.
 //!
 //! Exactly-once delivery stores the same JSON as a record's value, in the transaction that delivers the events that it
-//! passes; the file is written after that and never ahead of it. Of the two the one with the larger number is the
-//! later one, whichever mode wrote it.
+//! passes; the file is written after that and never ahead of it. Of the two the one counts from which less is delivered
+//! again ([`Checkpoint::further`]), whichever mode wrote it.
 
 mod file;
 mod writers;
@@ -44,7 +44,8 @@ pub struct Checkpoint {
     /// The routing that named the held topics: empty until a forwarder takes it up.
     #[serde(default)]
     pub routing: String,
-    /// Counts the checkpoints stored for this spool: the larger number is the later one.
+    /// Counts the checkpoints stored for this spool. Of those that one process wrote, or that are on the topic, the larger
+    /// number is the later one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub number: u64,
     /// The process that wrote it; in exactly-once delivery only.
@@ -137,15 +138,15 @@ impl Checkpoint {
         }
     }
 
-    /// Returns the later one of two checkpoints of the same spool.
-    pub fn later(self, other: Self) -> Self {
-        // Earlier versions of this program wrote no number.
-        let numbered = self.number > 0 && other.number > 0;
-        let is_later = match numbered {
-            true => other.number > self.number,
-            false => (other.low, other.number) > (self.low, self.number),
-        };
-        if is_later { other } else { self }
+    /// Returns the one of two checkpoints of the same spool from which less is delivered again. With either nothing is
+    /// lost. The number alone does not tell: at-least-once delivery counts from the checkpoint of the file, which may be
+    /// older than what transactions have committed.
+    pub fn further(self, other: Self) -> Self {
+        let number = self.number.max(other.number); // the next one must be larger than both
+        let stored = self.stored.max(other.stored);
+        let is_further =
+            (other.lowest(), other.number, other.low) > (self.lowest(), self.number, self.low);
+        Self { number, stored, ..if is_further { other } else { self } }
     }
 
     /// The lowest position that still must be read, which retention may not pass.
@@ -269,17 +270,22 @@ mod tests {
     }
 
     #[test]
-    fn the_later_checkpoint_is_the_one_with_the_larger_number_and_without_numbers_the_further_one()
-    {
+    fn of_two_checkpoints_the_one_counts_from_which_less_is_delivered_again() {
         let at = |low, number| Checkpoint {
             low: Position::start_of(low),
             number,
             ..Checkpoint::beginning(Uuid::nil())
         };
-        assert_eq!(at(9, 4).later(at(7, 5)), at(7, 5), "routing was changed: it went back");
-        assert_eq!(at(7, 5).later(at(9, 4)), at(7, 5));
-        assert_eq!(at(9, 0).later(at(7, 5)), at(9, 0));
-        assert_eq!(at(7, 0).later(at(9, 0)), at(9, 0));
+        let holds = |low, number, held| Checkpoint {
+            held: vec![Held { topic: "a".into(), position: Position::start_of(held) }],
+            ..at(low, number)
+        };
+        assert_eq!(at(9, 4).further(at(7, 5)), at(9, 5), "counted from a file that was older");
+        assert_eq!(at(7, 5).further(at(9, 4)), at(9, 5));
+        assert_eq!(at(9, 0).further(at(7, 5)), at(9, 5));
+        assert_eq!(holds(9, 4, 7).further(at(7, 5)), at(7, 5), "routing was changed: it went back");
+        assert_eq!(at(8, 4).further(holds(9, 5, 7)), at(8, 5), "a held topic is behind it");
+        assert_eq!(holds(8, 4, 7).further(holds(9, 5, 7)), holds(9, 5, 7));
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl Reader {
         self.next = sequence;
     }
 
+    /// Gives back the memory of its buffer. The next read fills it again.
+    pub fn release(&mut self) {
+        self.open = None;
+    }
+
     /// Returns the next delivery or damage. After an error the reader has not moved.
     #[expect(clippy::should_implement_trait, reason = "it has no end, and it fails")]
     pub fn next(&mut self) -> Result<Next, ReadError> {

@@ -7,9 +7,9 @@
 //!
 //! Memory stays within the buffer and one frame.
 
-use std::{io, sync::Arc};
+use std::{io, mem, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{
     disk::DiskFile,
@@ -199,25 +199,30 @@ impl Window {
         let held = self.start..self.start + self.bytes.len() as u64;
         if !(held.contains(&offset) && offset + length <= held.end) {
             let wanted = length.max(BUFFER_BYTES.min(end - offset));
-            let read = read_ahead(file, offset, length, wanted)?;
             if wanted > BUFFER_BYTES {
-                return Ok(read); // not kept: it is the caller's alone, and exactly what was asked for
+                // Not kept: it is the caller's alone, and exactly what was asked for.
+                return read_ahead(file, offset, length, wanted, BytesMut::new());
             }
-            *self = Self { start: offset, bytes: read };
+            // The same memory again, once no frame shares it: new memory costs as much as the read itself.
+            let memory = mem::take(self).bytes.try_into_mut().unwrap_or_default();
+            let bytes = read_ahead(file, offset, length, wanted, memory)?;
+            *self = Self { start: offset, bytes };
         }
         let from = (offset - self.start) as usize;
         Ok(self.bytes.slice(from..from + length as usize))
     }
 }
 
-/// Reads `wanted` bytes; or fewer, but at least `length`, where the bytes behind them cannot be read.
+/// Reads `wanted` bytes into `memory`; or fewer, but at least `length`, where the bytes behind them cannot be read.
 fn read_ahead(
     file: &dyn DiskFile,
     offset: u64,
     length: u64,
     wanted: u64,
+    memory: BytesMut,
 ) -> Result<Bytes, WalkError> {
-    let mut bytes = vec![0; wanted as usize];
+    let mut bytes = if memory.is_empty() { BytesMut::zeroed(wanted as usize) } else { memory };
+    bytes.resize(wanted as usize, 0);
     let mut filled = 0;
     while filled < bytes.len() {
         let at = offset + filled as u64;
@@ -233,5 +238,5 @@ fn read_ahead(
         }
     }
     bytes.truncate(filled);
-    Ok(bytes.into())
+    Ok(bytes.freeze())
 }

@@ -8,7 +8,8 @@
 //! lies within the end of the spool at the start of the next process.
 //!
 //! One small file beside the checkpoint: a line of JSON, and its CRC32C in hexadecimal. Without it, or when it is
-//! damaged, the writer in the checkpoint's own file stands for it; without either every writer is believed.
+//! damaged, the writer in the checkpoint's own file stands for it. Without either every writer is believed, but only as
+//! far as the spool went at the first start without them: what later starts take in no earlier process has passed.
 
 use std::{io::ErrorKind, path::PathBuf, sync::Arc};
 
@@ -42,10 +43,13 @@ pub enum Origin {
     Stranger,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 struct Content {
     version: u32,
     writers: Vec<Writer>,
+    /// Any other writer is believed up to here. Without it no other is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    others_until: Option<u64>,
 }
 
 /// A process that may have committed.
@@ -58,6 +62,10 @@ struct Writer {
 }
 
 impl Content {
+    fn of(writers: Vec<Writer>) -> Self {
+        Self { version: VERSION, writers, others_until: None }
+    }
+
     fn parse(json: &str) -> Result<Self, &'static str> {
         // A later format need not have the fields of this one.
         #[derive(Deserialize)]
@@ -67,7 +75,7 @@ impl Content {
         let damaged = |_| "not what it should be";
         let Versioned { version } = serde_json::from_str(json).map_err(damaged)?;
         if version != VERSION {
-            return Ok(Self { version, writers: Vec::new() });
+            return Ok(Self { version, ..Self::of(Vec::new()) });
         }
         serde_json::from_str(json).map_err(damaged)
     }
@@ -82,20 +90,20 @@ impl Writers {
     /// yet. `saved` is the checkpoint of the file.
     pub fn begin(&self, saved: Option<&Checkpoint>, end: u64) -> Result<(), CheckpointError> {
         let stored = self.load()?;
-        if stored.is_none() && saved.is_none() && end > 1 {
-            return Ok(()); // both files were removed by hand: no writer is known, so every one is believed
-        }
-        let mut writers = stored.clone().unwrap_or_else(|| {
+        let mut content = stored.clone().unwrap_or_else(|| {
             let id = saved.and_then(|saved| saved.writer);
-            id.map(|id| Writer { id, until: None }).into_iter().collect()
+            let writers = id.map(|id| Writer { id, until: None }).into_iter().collect();
+            // Both files were removed by hand: no writer is known.
+            let others_until = (saved.is_none() && end > 1).then_some(end);
+            Content { others_until, ..Content::of(writers) }
         });
-        for writer in &mut writers {
+        for writer in &mut content.writers {
             writer.until.get_or_insert(end);
         }
-        if stored.as_ref() == Some(&writers) {
+        if stored.as_ref() == Some(&content) {
             return Ok(());
         }
-        self.store(writers)
+        self.store(&content)
     }
 
     /// As [`Writers::begin`], for a process that commits nothing (at-least-once delivery). No process that committed before
@@ -109,20 +117,22 @@ impl Writers {
         let has_writer = saved.is_some_and(|saved| saved.writer.is_some());
         match has_writer || self.load()?.is_some() {
             true => self.begin(saved, end),
-            false => self.store(Vec::new()),
+            false => self.store(&Content::of(Vec::new())),
         }
     }
 
     /// Returns the relation of `found`, a checkpoint on the topic, to this spool.
     pub fn origin_of(&self, found: &Checkpoint) -> Result<Origin, CheckpointError> {
         // Before the first start with this file, or with the file removed, no writer is known.
-        let (Some(id), Some(writers)) = (found.writer, self.load()?) else {
+        let (Some(id), Some(known)) = (found.writer, self.load()?) else {
             return Ok(Origin::Own);
         };
-        let Some(writer) = writers.iter().find(|writer| writer.id == id) else {
-            return Ok(Origin::Stranger);
+        let until = match known.writers.iter().find(|writer| writer.id == id) {
+            Some(writer) => writer.until,
+            None if known.others_until.is_some() => known.others_until,
+            None => return Ok(Origin::Stranger),
         };
-        Ok(match writer.until {
+        Ok(match until {
             Some(end) if found.highest() > Position::start_of(end) => Origin::Beyond(end),
             _ => Origin::Own,
         })
@@ -131,20 +141,21 @@ impl Writers {
     /// Enters `id`, which is about to commit behind the checkpoint of `last`. Earlier writers are fenced and can commit
     /// no more, so they are dropped.
     pub fn enter(&self, id: Uuid, last: Option<Uuid>) -> Result<(), CheckpointError> {
-        let known = self.load()?.unwrap_or_default();
+        let Content { writers, others_until, .. } = self.load_or_empty()?;
         let last = last.filter(|last| *last != id).map(|last| {
-            let known = known.into_iter().find(|writer| writer.id == last);
-            known.unwrap_or(Writer { id: last, until: None })
+            let known = writers.into_iter().find(|writer| writer.id == last);
+            known.unwrap_or(Writer { id: last, until: others_until })
         });
-        self.store(last.into_iter().chain([Writer { id, until: None }]).collect())
+        let writers = last.into_iter().chain([Writer { id, until: None }]).collect();
+        self.store(&Content::of(writers))
     }
 
     /// Makes `id` known from the next start on: an operator who allows that start has decided that it is right.
     pub fn accept(&self, id: Uuid) -> Result<(), CheckpointError> {
-        let mut writers = self.load()?.unwrap_or_default();
-        writers.retain(|writer| writer.id != id);
-        writers.push(Writer { id, until: None });
-        self.store(writers)
+        let mut content = self.load_or_empty()?;
+        content.writers.retain(|writer| writer.id != id);
+        content.writers.push(Writer { id, until: None });
+        self.store(&content)
     }
 
     /// Fails where a later program wrote the file.
@@ -152,14 +163,18 @@ impl Writers {
         self.load().map(drop)
     }
 
-    fn load(&self) -> Result<Option<Vec<Writer>>, CheckpointError> {
+    fn load_or_empty(&self) -> Result<Content, CheckpointError> {
+        Ok(self.load()?.unwrap_or_else(|| Content::of(Vec::new())))
+    }
+
+    fn load(&self) -> Result<Option<Content>, CheckpointError> {
         let text = match disk::read_file(&*self.disk, &self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(self.io(source)),
         };
         match checked(&text).and_then(Content::parse) {
-            Ok(Content { version: VERSION, writers }) => Ok(Some(writers)),
+            Ok(content) if content.version == VERSION => Ok(Some(content)),
             Ok(Content { version: found, .. }) => {
                 Err(CheckpointError::Version { path: self.path.clone(), found, reads: VERSION })
             }
@@ -171,10 +186,9 @@ impl Writers {
         }
     }
 
-    fn store(&self, writers: Vec<Writer>) -> Result<(), CheckpointError> {
-        let content = Content { version: VERSION, writers };
+    fn store(&self, content: &Content) -> Result<(), CheckpointError> {
         // Numbers and ids: it cannot fail.
-        let text = with_checksum(&serde_json::to_string(&content).unwrap_or_default());
+        let text = with_checksum(&serde_json::to_string(content).unwrap_or_default());
         disk::write_atomically(&*self.disk, &self.path, &text).map_err(|error| self.io(error))
     }
 
@@ -285,6 +299,16 @@ mod tests {
         let (folder, writers) = writers();
         writers.begin(None, 7).unwrap();
         assert_eq!(origin(&writers, 7, A), Origin::Own, "no writer is known");
+        writers.begin(None, 12).unwrap(); // it took in more, and could not take over
+        assert_eq!(origin(&writers, 7, B), Origin::Own);
+        assert_eq!(
+            origin(&writers, 8, A),
+            Origin::Beyond(7),
+            "it passed another copy's deliveries"
+        );
+        writers.enter(B, Some(A)).unwrap();
+        assert_eq!(origin(&writers, 8, A), Origin::Beyond(7), "B may have crashed");
+        assert_eq!(origin(&writers, 1, C), Origin::Stranger);
         std::fs::write(folder.path().join("writers"), "{}\n00000000\n").unwrap();
         writers.begin(Some(&at(3, A)), 7).unwrap();
         assert_eq!(origin(&writers, 7, A), Origin::Own);

@@ -94,6 +94,7 @@ impl HeldTopic {
     /// Lets the topic wait: nothing is sent before `until`.
     pub fn wait(&mut self, until: Instant) {
         self.phase = Phase::Waiting { until };
+        self.lane.release();
     }
 
     /// Ends the wait: the next record is a probe.

@@ -1,8 +1,17 @@
 //! A lane: one pass over the spool. The main lane carries every topic that is not held; a held topic
 //! comes back on a lane of its own (`held.rs`).
+//!
+//! There may be many lanes of held topics (`forward.held_topics`), so each of them keeps little: no large delivery between
+//! two turns, and nothing while its topic waits. It reads them again instead.
 
-use super::window::{LaneId, Slot, Window};
+use super::{
+    MAIN_LANE,
+    window::{LaneId, Slot, Window},
+};
 use crate::spool::{Next, ReadError, Reader, StoredDelivery, position::Position};
+
+/// Size of the largest body that the lane of a held topic keeps between two turns.
+const MAX_KEPT: usize = 256 * 1024;
 
 pub(super) struct Lane {
     reader: Reader,
@@ -58,7 +67,19 @@ impl Lane {
     /// Comes back to event `next` of `delivery` later.
     pub fn park(&mut self, delivery: StoredDelivery, next: u32) {
         self.next = Position { sequence: delivery.sequence, index: next };
-        self.current = Some(delivery);
+        if self.id() == MAIN_LANE || delivery.delivery.body.len() <= MAX_KEPT {
+            self.current = Some(delivery);
+        } else {
+            self.reader.seek(delivery.sequence);
+        }
+    }
+
+    /// Keeps nothing in memory for a while. The lane stays where it is.
+    pub fn release(&mut self) {
+        if let Some(delivery) = self.current.take() {
+            self.reader.seek(delivery.sequence);
+        }
+        self.reader.release();
     }
 
     /// Goes on behind delivery (or damage) `sequence`.
@@ -82,5 +103,60 @@ impl Lane {
         self.current = None;
         self.next = position;
         self.reader.seek(position.sequence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{
+        super::tests::{Place, at, place},
+        *,
+    };
+    use crate::{
+        delivery::{Authenticated, Delivery},
+        ingest::authenticate::proof::Proof,
+    };
+
+    fn store(place: &mut Place, size: usize) {
+        let delivery = Delivery {
+            source: place.spool.source().clone(),
+            received_at: 1,
+            headers: Vec::new(),
+            body: Bytes::from(vec![b'x'; size]),
+        };
+        let group = [Authenticated::new(delivery, Proof::by_operator())];
+        place.writer.append_group(&group).unwrap();
+    }
+
+    fn take(lane: &mut Lane) -> StoredDelivery {
+        let Next::Delivery(delivery) = lane.take().unwrap() else { panic!("there is none") };
+        delivery
+    }
+
+    #[test]
+    fn the_lane_of_a_held_topic_keeps_no_large_delivery_and_comes_back_to_the_same_event() {
+        let mut place = place();
+        store(&mut place, MAX_KEPT);
+        store(&mut place, MAX_KEPT + 1);
+        let mut main = Lane::new(MAIN_LANE, place.spool.reader(1), at(1));
+        let mut held = Lane::new(1, place.spool.reader(1), at(1));
+        for lane in [&mut main, &mut held] {
+            let small = take(lane);
+            lane.park(small, 7);
+            assert!(lane.current.is_some());
+            lane.release();
+            assert!(lane.current.is_none());
+            let small = take(lane);
+            assert_eq!((small.sequence, lane.skip(small.sequence)), (1, 7));
+            lane.pass(2);
+            let large = take(lane);
+            lane.park(large, 3);
+        }
+        assert!(main.current.is_some() && held.current.is_none());
+        let large = take(&mut held);
+        assert_eq!((large.sequence, large.delivery.body.len()), (2, MAX_KEPT + 1));
+        assert_eq!(held.skip(large.sequence), 3);
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     record::Record,
     source::{SourceKind, SourceName},
     spool::{
-        self, Folder, SEGMENT_SIZE, Spool,
+        self, Folder, SEGMENT_SIZE, Spool, Writer,
         disk::{Disk, RealDisk},
         position::Position,
     },
@@ -37,6 +37,7 @@ use crate::{
 /// Folder and spool of a test, without deliveries.
 pub struct Place {
     pub spool: Spool,
+    pub writer: Writer,
     pub metrics: Metrics,
     pub folder: tempfile::TempDir,
 }
@@ -56,8 +57,8 @@ pub fn place() -> Place {
     let metrics = Metrics::new();
     let folder = Folder::open(Arc::new(RealDisk), &config).unwrap();
     let source = SourceName::new("leads").unwrap();
-    let (_writer, spool) = folder.spool(&source, None, &metrics, None).unwrap();
-    Place { spool, metrics, folder: directory }
+    let (writer, spool) = folder.spool(&source, None, &metrics, None).unwrap();
+    Place { spool, writer, metrics, folder: directory }
 }
 
 pub fn settings() -> Settings {

@@ -33,6 +33,7 @@ mod jars;
 #[allow(dead_code, reason = "bench parts uses the rest")]
 mod bodies;
 
+mod arrival;
 mod backlog;
 mod console;
 mod forwarding;
@@ -106,9 +107,10 @@ fn main() {
         "backlogs_bytes": plan.backlogs,
     });
     let mut rows: Vec<Row> = Vec::new();
-    let parts: [(&str, Measure); 7] = [
+    let parts: [(&str, Measure); 8] = [
         ("intake", intake::measure),
         ("latency", latency::measure),
+        ("arrival", arrival::measure),
         ("console", console::measure),
         ("forwarding", forwarding::measure),
         ("values", values::measure),

@@ -108,6 +108,19 @@ impl Service {
         series.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
+    /// The buckets of a histogram with one series: upper edges in ascending order, with how many lie below.
+    pub fn buckets(&mut self, name: &str) -> Vec<(f64, f64)> {
+        let answer = self.admin.get("/metrics").or_else(|_| self.admin.get("/metrics")).unwrap();
+        let bucket = |line: &str| {
+            let rest = line.strip_prefix(name)?.strip_prefix("_bucket{")?;
+            let (_, edge) = rest.split_once("le=\"")?;
+            let (edge, count) = edge.split_once('"')?;
+            let count = count.trim_start_matches(['}', ' ']).split(' ').next()?;
+            Some((edge.parse::<f64>().ok()?, count.parse::<f64>().ok()?))
+        };
+        answer.text().lines().filter_map(bucket).collect()
+    }
+
     pub fn delivered(&mut self) -> f64 {
         self.metric("millrace_events_delivered_total")
     }
