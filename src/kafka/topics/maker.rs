@@ -265,7 +265,7 @@ mod tests {
         AdminMaker::new(&kafka, &topics).unwrap()
     }
 
-    /// What a cluster was asked: each topic with the names of its settings.
+    /// Requests to a cluster: each topic with the names of its settings.
     type Asked = RefCell<Vec<Vec<(String, Vec<String>)>>>;
 
     fn note(asked: &Asked, new: &[New]) {
