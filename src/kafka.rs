@@ -42,14 +42,13 @@ mod watch;
 pub use ensure::{Difference, Ensured, ensure_topics};
 pub use exchange::{Exchange, Letter, Mailbox, Terms};
 pub use inspect::{
-    InspectError, Report, TopicInfo, existing_topics, inspect, is_not_compacted,
-    may_have_transactions,
+    Fit, InspectError, Report, TopicInfo, existing_topics, fit, inspect, may_have_transactions,
 };
 pub use mock::{Fault, MockCluster, MockError};
 pub use producer::Producer;
 pub use properties::{is_secured, validate as validate_properties};
 pub use reader::{ReadError, ReadRecord, Reader, Select};
-pub use topics::{Made, TopicMaker, Topics, of_checkpoints, of_ids, of_lead_states};
+pub use topics::{Made, TopicMaker, Topics, made_as};
 pub use transactions::Identity;
 pub use unreadable::Passed;
 pub use watch::Watch;

@@ -6,7 +6,7 @@ use super::Program;
 use crate::{
     config::{Config, Kafka},
     deliver::{registry, route::Router},
-    kafka::{self, TopicInfo},
+    kafka::{self, Fit, TopicInfo},
     runtime::{
         readable,
         shutdown::{Phase, Shutdown, Signals},
@@ -50,13 +50,13 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
         names.push(config.topics.dead_letter.clone());
     }
     let exactly_once = config.kafka.delivery.is_exactly_once();
-    if exactly_once && !names.contains(&config.topics.checkpoints) {
-        names.push(config.topics.checkpoints.clone());
-    }
-    let lead_state = config.topics.lead_state.as_ref();
-    names.extend(lead_state.filter(|topic| !names.contains(topic)).cloned());
+    let checkpoints = exactly_once.then_some(&config.topics.checkpoints);
     let ids = config.topics.ids.as_ref();
-    names.extend(ids.filter(|topic| !names.contains(topic)).cloned());
+    for own in checkpoints.into_iter().chain(&config.topics.lead_state).chain(ids) {
+        if !names.contains(own) {
+            names.push(own.clone());
+        }
+    }
     let report = kafka::inspect(&config.kafka, &config.topics, &names, PROBE_TIMEOUT)
         .map_err(|error| error.to_string())?;
 
@@ -76,9 +76,7 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
                     "topic {topic}: {leaderless} of {partitions} partitions have no leader"
                 )
             }
-            TopicInfo::Missing
-                if (exactly_once && *topic == config.topics.checkpoints) || ids == Some(topic) =>
-            {
+            TopicInfo::Missing if checkpoints == Some(topic) || ids == Some(topic) => {
                 let read = "the permission to read it can be checked once it exists";
                 writeln!(text, "topic {topic} will be created when needed; {read}")
             }
@@ -86,19 +84,7 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
             TopicInfo::Trouble(trouble) => writeln!(text, "{trouble}"),
         };
     }
-    let exists = |name: &&String| {
-        let found = report.topics.iter().find(|(topic, _)| topic == *name);
-        matches!(found, Some((_, TopicInfo::Exists { .. })))
-    };
-    if let Some(topic) = lead_state.filter(exists)
-        && let Some(policy) = kafka::is_not_compacted(&config.kafka, topic, PROBE_TIMEOUT)
-    {
-        let _ = writeln!(
-            text,
-            "warning: topic {topic} (topics.lead_state) has cleanup.policy={policy}: states of leads are kept by \
-             time or size and not by lead, and those of deleted leads stay until then; set cleanup.policy=compact"
-        );
-    }
+    text += &fits(config, &report);
     let mut fine = report.topics.iter().all(|(_, topic)| topic.is_fine());
     if exactly_once {
         let allowed = kafka::may_have_transactions(&config.kafka, &config.topics, PROBE_TIMEOUT);
@@ -107,6 +93,29 @@ fn probe_kafka(config: &Config) -> Result<String, String> {
         let _ = writeln!(text, "{trouble}");
     }
     if fine { Ok(text) } else { Err(text) }
+}
+
+/// Says of each existing topic of the program's own whether its settings serve its purpose.
+fn fits(config: &Config, report: &kafka::Report) -> String {
+    let exists = |(_, found): &&(String, TopicInfo)| matches!(found, TopicInfo::Exists { .. });
+    // Without exactly-once delivery the topic of checkpoints is of no use.
+    let is_used = |topic: &&String| {
+        config.kafka.delivery.is_exactly_once() || **topic != config.topics.checkpoints
+    };
+    let there: Vec<_> = report.topics.iter().filter(exists).map(|(topic, _)| topic).collect();
+    let there: Vec<_> = there.into_iter().filter(is_used).cloned().collect();
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    for (topic, fit) in kafka::fit(&config.kafka, &config.topics, &there, PROBE_TIMEOUT) {
+        let _ = match fit {
+            Fit::Good => writeln!(text, "topic {topic} has the settings that its purpose needs"),
+            Fit::Bad(all) => all.iter().try_for_each(|one| writeln!(text, "warning: {one}")),
+            Fit::Unknown(why) => {
+                writeln!(text, "topic {topic}: its settings cannot be checked: {why}")
+            }
+        };
+    }
+    text
 }
 
 fn serve(config: Config) -> Result<(), String> {

@@ -310,11 +310,15 @@ fn request_text(url: &Url, headers: &HeaderMap, body: &str, colours: bool) -> St
     format!("{text}\n{body}\n\n")
 }
 
+/// Headers of an answer that say what became of the request.
+const SHOWN_HEADERS: [&str; 5] =
+    ["x-request-id", "millrace-position", "millrace-answer", "retry-after", "www-authenticate"];
+
 fn answer_text(answer: &Answer, took: Duration, colours: bool) -> String {
     let tone = if answer.status.is_success() { Tone::Good } else { Tone::Bad };
     let status = painted(tone, &format!("HTTP {}", answer.status), colours);
     let mut text = format!("{status} in {}\n", text::time(took));
-    for name in ["x-request-id", "millrace-position", "retry-after", "www-authenticate"] {
+    for name in SHOWN_HEADERS {
         if let Some(value) = answer.headers.get(name) {
             let value = text::printable(&String::from_utf8_lossy(value.as_bytes()));
             text += &format!("{}: {value}\n", painted(Tone::Accent, name, colours));

@@ -98,10 +98,4 @@ pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
         let problem = "has the port of listen.address";
         mistakes.at(&Key::new("admin.address"), problem, "Choose another port.");
     }
-    let topics = &config.topics;
-    let own = [&topics.dead_letter, &topics.checkpoints].into_iter().chain(&topics.ids);
-    if own.into_iter().any(|topic| *topic == config.admin.test_topic) {
-        let problem = "is topics.dead_letter, topics.checkpoints or topics.ids";
-        mistakes.at(&Key::new("admin.test_topic"), problem, "Choose another topic.");
-    }
 }

@@ -4,7 +4,7 @@
 
 use super::{
     Config, OfMachine, Questions, admin, adobe, answer, deduplicate, fields, forward, kafka,
-    listen, log, mistake::Mistakes, oauth, pushed_metrics::PushedMetrics, quarantine,
+    listen, log, mistake::Mistakes, oauth, purposes, pushed_metrics::PushedMetrics, quarantine,
     reading::Reading, shutdown, sources, spool, tls, topics, traces::Traces, values, volume,
 };
 
@@ -75,6 +75,7 @@ fn combinations(
         admin::check,
         spool::check,
         topics::check,
+        purposes::check,
         values::check,
         fields::check,
         sources::check,

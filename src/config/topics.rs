@@ -80,16 +80,37 @@ impl Default for Topics {
 }
 
 pub(super) const TOPIC: Kind<String> = Kind {
-    parse: |text| match is_topic_name(text) {
-        true => Ok(text.into()),
-        false => Err("which is no name of a topic".into()),
+    parse: |text| match text {
+        _ if !is_topic_name(text) => Err("which is no name of a topic".into()),
+        _ if is_internal(text) => Err(INTERNAL.into()),
+        // Kafka takes such a name, and `ids = false` does not mean one.
+        "true" | "false" => Err("which is no name of a topic, but a boolean".into()),
+        _ if text.parse::<i128>().is_ok() => {
+            Err("which is no name of a topic, but a number".into())
+        }
+        _ => Ok(text.into()),
     },
     expected: "Write 1 to 249 letters, digits, `.`, `_` and `-`, and not `.` or `..` alone.",
     show: |text| string(text),
 };
 
+/// A topic that there is only where its key is set.
+const OPTIONAL_TOPIC: Kind<String> = Kind {
+    expected: "Write 1 to 249 letters, digits, `.`, `_` and `-`, and not `.` or `..` alone; or take the key out, to \
+               have no such topic.",
+    ..TOPIC
+};
+
+const INTERNAL: &str = "which begins with `__`, as the internal topics of Kafka do";
+
+/// Whether the name is one that Kafka and its tools have for themselves, as `__consumer_offsets`.
+fn is_internal(name: &str) -> bool {
+    name.starts_with("__")
+}
+
 const TEMPLATE: Kind<String> = Kind {
     parse: |text| match Router::new(text) {
+        Ok(_) if is_internal(text) => Err(INTERNAL.into()),
         Ok(_) => Ok(text.into()),
         Err(error) => Err(format!("which is not a valid topic name template: {error}").into()),
     },
@@ -113,8 +134,8 @@ pub(super) fn read(reading: &mut Reading, root: &mut Section) -> Topics {
     reading.set(s, "dead_letter", &TOPIC, &mut topics.dead_letter);
     conventions(reading, s, &mut topics.dead_letter_headers);
     reading.set(s, "checkpoints", &TOPIC, &mut topics.checkpoints);
-    topics.lead_state = reading.optional(s, "lead_state", &TOPIC).flatten();
-    topics.ids = reading.optional(s, "ids", &TOPIC).flatten();
+    topics.lead_state = reading.optional(s, "lead_state", &OPTIONAL_TOPIC).flatten();
+    topics.ids = reading.optional(s, "ids", &OPTIONAL_TOPIC).flatten();
     let mut map = reading.section(s, "config");
     reading.end(section);
     for name in map.names() {
@@ -157,51 +178,16 @@ impl Config {
     /// Returns a router that names the topics of events by `topics.name`, and never one of the program's own: a type
     /// named by a sender could otherwise lead to the checkpoints, or to the ids that other replicas believe.
     pub fn router(&self) -> Result<Router, TemplateError> {
-        let own = [&self.topics.dead_letter, &self.topics.checkpoints, &self.admin.test_topic];
-        let own = own.into_iter().chain(&self.topics.ids);
+        let own = self.own_topics().map(|own| own.topic);
         Router::new(&self.topics.name).map(|router| router.apart_from(own))
     }
 }
 
 pub(super) fn check(config: &Config, mistakes: &mut Mistakes) {
-    let topics = &config.topics;
-    let remedy = "Choose a topic of its own.";
-    if topics.name == topics.dead_letter {
-        let problem = "is the topic of all events too (topics.name)";
-        mistakes.at(&Key::new("topics.dead_letter"), problem, remedy);
-    }
-    if topics.checkpoints == topics.dead_letter || topics.checkpoints == topics.name {
-        let problem = "is the topic of other records too, and nothing but checkpoints may be there";
-        mistakes.at(&Key::new("topics.checkpoints"), problem, remedy);
-    }
-    if let Some(ids) = &topics.ids {
-        let mut wrong =
-            |problem: &str, remedy| mistakes.at(&Key::new("topics.ids"), problem, remedy);
-        let others = [&topics.name, &topics.dead_letter, &topics.checkpoints];
-        if others.into_iter().chain(&topics.lead_state).any(|other| other == ids) {
-            wrong("is the topic of something else too, and nothing but ids may be there", remedy);
-        }
-        if config.deduplicate.is_off() {
-            let problem =
-                "is set, and without deduplication there are no ids (deduplicate.window is 0)";
-            wrong(problem, "Take it out, or set deduplicate.window.");
-        }
-    }
-    if let Some(lead_state) = &topics.lead_state {
-        let mut wrong =
-            |problem: &str| mistakes.at(&Key::new("topics.lead_state"), problem, remedy);
-        let others = [&topics.dead_letter, &topics.checkpoints, &config.admin.test_topic];
-        let sources = config.sources.iter().map(|source| &source.name);
-        if others.contains(&lead_state) {
-            wrong(
-                "is topics.dead_letter, topics.checkpoints or admin.test_topic, and a compacted topic \
-                 deletes what is there by key",
-            );
-        } else if Router::new(&topics.name).is_ok_and(|it| it.may_name(lead_state, sources)) {
-            wrong(
-                "is a topic that events may go to by topics.name: where it is compacted, a lead's state \
-                 would delete them",
-            );
-        }
+    if config.topics.ids.is_some() && config.deduplicate.is_off() {
+        let problem =
+            "is set, and without deduplication there are no ids (deduplicate.window is 0)";
+        let remedy = "Take it out, or set deduplicate.window.";
+        mistakes.at(&Key::new("topics.ids"), problem, remedy);
     }
 }

@@ -4,7 +4,7 @@
 //! characters outside `[a-zA-Z0-9._-]` of a value become `-` (case is kept: topic names differ by case, and so do
 //! munchkin ids as they are written), an empty or missing value is `none`, and a name of more than [`NAME_LIMIT`]
 //! characters is cut and ends in a hash of the whole, so that two long names stay two topics. A name that is one of the
-//! program's own topics (its checkpoints, dead letters, test deliveries) gets a `-` behind it: a sender chooses types,
+//! program's own topics (its checkpoints, dead letters, lead states, ids, test deliveries) gets a `-` behind it: a sender chooses types,
 //! and must not write there.
 
 use std::fmt::{self, Write};
@@ -123,8 +123,8 @@ impl Router {
     }
 
     /// Returns this router with `own` topics, to which it sends no event.
-    pub fn apart_from<'t>(self, own: impl IntoIterator<Item = &'t String>) -> Self {
-        Self { own: own.into_iter().cloned().collect(), ..self }
+    pub fn apart_from<'t>(self, own: impl IntoIterator<Item = &'t str>) -> Self {
+        Self { own: own.into_iter().map(String::from).collect(), ..self }
     }
 
     /// The topic of `event`, written into `buffer`.
@@ -345,10 +345,10 @@ mod tests {
 
     #[test]
     fn no_event_goes_to_a_topic_of_our_own_whatever_its_type_is_called() {
-        let own = ["m.checkpoints".to_owned(), "m.checkpoints-".to_owned()];
+        let own = ["m.checkpoints", "m.checkpoints-"];
         let template = Router::new("m.{type}").unwrap();
         let routing = format!("{template:?}");
-        let router = template.apart_from(&own);
+        let router = template.apart_from(own);
         let source = SourceName::new("leads").unwrap();
         let topic = |event_type| {
             router.topic(&source, &event("999-XYZ-000", event_type), &mut String::new()).to_owned()

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::config;
 
-use super::{properties, topics::of_ids};
+use super::{properties, topics::made_as};
 
 /// Knows the cluster and how topics are to be made; writes ready command lines.
 #[derive(Clone, Debug)]
@@ -12,17 +12,11 @@ pub(super) struct Advice {
     /// `--bootstrap-server …`, and the file to authenticate with where that is needed.
     connection: String,
     principal: String,
-    partitions: i32,
-    replication_factor: i32,
-    settings: Vec<(String, String)>,
+    /// How topics are made.
+    topics: Option<config::Topics>,
     transactional_id_prefix: String,
-    makes_topics: bool,
-    /// The topic that is also read, with exactly-once delivery.
-    checkpoints: Option<String>,
-    /// The topic that is made compacted.
-    lead_state: Option<String>,
-    /// The topic of ids, which is also read, with how it is made.
-    ids: Option<(String, config::Topics)>,
+    /// The topics that are also read: those of ids, and of checkpoints with exactly-once delivery.
+    read: Vec<String>,
 }
 
 impl Advice {
@@ -35,49 +29,43 @@ impl Advice {
         Self {
             connection,
             principal: format!("'User:{principal}'"),
-            partitions: topics.map_or(-1, |topics| topics.partitions),
-            replication_factor: topics.map_or(-1, |topics| topics.replication_factor),
-            settings: topics
-                .map(|topics| topics.config.clone().into_iter().collect())
-                .unwrap_or_default(),
+            topics: topics.cloned(),
             transactional_id_prefix: kafka.delivery.transactional_id_prefix.clone(),
-            makes_topics: topics.is_some_and(|topics| topics.create),
-            checkpoints: topics
-                .filter(|_| kafka.delivery.is_exactly_once())
-                .map(|topics| topics.checkpoints.clone()),
-            lead_state: topics.and_then(|topics| topics.lead_state.clone()),
-            ids: topics.and_then(|topics| Some((topics.ids.clone()?, of_ids(topics)))),
+            read: topics.map(|topics| read_topics(kafka, topics)).unwrap_or_default(),
         }
     }
 
     /// The line that makes `topic` as this service would.
     pub(super) fn create(&self, topic: &str) -> String {
         let mut line = format!("kafka-topics.sh {} --create --topic '{topic}'", self.connection);
-        let ids = self.ids.as_ref().filter(|(ids, _)| ids == topic).map(|(_, made)| made);
-        let partitions = ids.map_or(self.partitions, |made| made.partitions);
-        if partitions > 0 {
-            let _ = write!(line, " --partitions {partitions}");
+        let Some(topics) = &self.topics else { return line };
+        let made = made_as(topics, topic);
+        if made.partitions > 0 {
+            let _ = write!(line, " --partitions {}", made.partitions);
         }
-        if self.replication_factor > 0 {
-            let _ = write!(line, " --replication-factor {}", self.replication_factor);
+        if made.replication_factor > 0 {
+            let _ = write!(line, " --replication-factor {}", made.replication_factor);
         }
-        if let Some(made) = ids {
-            for (name, value) in &made.config {
-                let _ = write!(line, " --config '{name}={value}'");
-            }
-            return line;
-        }
-        let is_compacted = self.lead_state.as_deref() == Some(topic);
-        if is_compacted {
-            line.push_str(" --config 'cleanup.policy=compact'");
-        }
-        for (name, value) in &self.settings {
-            if is_compacted && name == "cleanup.policy" {
-                continue;
-            }
+        for (name, value) in &made.config {
             let _ = write!(line, " --config '{name}={value}'");
         }
         line
+    }
+
+    /// The line that gives `topic` these settings.
+    pub(super) fn set(&self, topic: &str, settings: &[(&str, &str)]) -> String {
+        let settings: Vec<_> =
+            settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!(
+            "kafka-configs.sh {} --alter --entity-type topics --entity-name '{topic}' --add-config '{}'",
+            self.connection,
+            settings.join(",")
+        )
+    }
+
+    /// The line that lets this service look at the settings of `topic`.
+    pub(super) fn allow_settings(&self, topic: &str) -> String {
+        self.allow("--operation DescribeConfigs", &format!("--topic '{topic}'"))
     }
 
     /// The line that lets this service use `topic`: write, and all other rights that writing needs. All in one line,
@@ -102,13 +90,13 @@ impl Advice {
 
     /// The line for a topic that this service cannot see: it may have to be made first.
     pub(super) fn allow_unseen(&self, topic: &str) -> String {
-        if self.makes_topics { self.allow_create(topic) } else { self.allow_write(topic) }
+        let makes_topics = self.topics.as_ref().is_some_and(|topics| topics.create);
+        if makes_topics { self.allow_create(topic) } else { self.allow_write(topic) }
     }
 
     fn allow_topic(&self, operations: &str, topic: &str) -> String {
         let resource = format!("--topic '{topic}'");
-        let is_ids = self.ids.as_ref().is_some_and(|(ids, _)| ids == topic);
-        match is_ids || self.checkpoints.as_deref() == Some(topic) {
+        match self.read.iter().any(|read| read == topic) {
             true => self.allow(&format!("--operation Read {operations}"), &resource),
             false => self.allow(operations, &resource),
         }
@@ -125,6 +113,12 @@ impl Advice {
             self.connection, self.principal
         )
     }
+}
+
+/// The topics that this service reads while it forwards, besides writing to them.
+pub(super) fn read_topics(kafka: &config::Kafka, topics: &config::Topics) -> Vec<String> {
+    let checkpoints = kafka.delivery.is_exactly_once().then_some(&topics.checkpoints);
+    checkpoints.into_iter().chain(&topics.ids).cloned().collect()
 }
 
 #[cfg(test)]
@@ -173,6 +167,9 @@ mod tests {
         let all = "--operation Read --operation Write --operation Describe --topic 'i'";
         assert!(advice.allow_write("i").ends_with(all), "{}", advice.allow_write("i"));
         assert!(!advice.allow_write("t").contains("Read"));
+        let line = advice.create(&ids.checkpoints);
+        assert!(line.contains("--partitions 1 --config 'cleanup.policy=compact'"), "{line}");
+        assert!(!line.contains("retention.ms"), "{line}");
         let by_hand = config::Topics { create: false, ..topics };
         let advice = Advice::new(&kafka, Some(&by_hand));
         assert_eq!(advice.allow_unseen("t"), advice.allow_write("t"));

@@ -17,7 +17,7 @@ use super::{
         InspectError, Inspector, TopicInfo,
         settings::{NoSettings, Settings, settings},
     },
-    topics::{AdminMaker, Made, TopicMaker, of_checkpoints, of_ids, of_lead_states},
+    topics::{AdminMaker, Made, TopicMaker, made_as},
 };
 
 /// Result for one topic.
@@ -195,20 +195,12 @@ fn compare(
     let (there, mut unseen): (Vec<_>, Vec<_>) =
         there.iter().cloned().partition(|name| found.contains_key(name));
     let settings = cluster.settings(&there);
-    let checkpoints = of_checkpoints(topics);
-    let lead_states = of_lead_states(topics);
-    let ids = of_ids(topics);
     for name in there {
         let result = match (found.get(&name), settings.get(&name)) {
             (Some(TopicInfo::Trouble(trouble)), _) => Ensured::Refused(trouble.clone()),
             (Some(TopicInfo::Exists { partitions, replicas, .. }), Some(Ok(settings))) => {
-                let topics = match name {
-                    _ if name == topics.checkpoints => &checkpoints,
-                    _ if topics.lead_state.as_ref() == Some(&name) => &lead_states,
-                    _ if topics.ids.as_ref() == Some(&name) => &ids,
-                    _ => topics,
-                };
-                let differences = differences(topics, *partitions, *replicas, settings);
+                let wanted = made_as(topics, &name);
+                let differences = differences(&wanted, *partitions, *replicas, settings);
                 if differences.is_empty() {
                     Ensured::AsWanted
                 } else {

@@ -2,6 +2,7 @@
 //! `topics --create`. They write and make nothing.
 
 mod addresses;
+mod fit;
 mod may_read;
 mod may_write;
 mod reach;
@@ -18,7 +19,7 @@ use rdkafka::{
 use uuid::Uuid;
 
 use super::{
-    advice::Advice,
+    advice::{Advice, read_topics},
     by_name::{self, Patience},
     cluster::Cluster,
     context::{Asking, asking, drain, ready},
@@ -29,6 +30,7 @@ use super::{
 use crate::config;
 
 pub(super) use addresses::{NamedBrokers, named_brokers};
+pub use fit::{Fit, fit};
 pub(super) use reach::warn_of_addresses;
 
 /// Timeout of the listing of all topics.
@@ -207,24 +209,14 @@ pub fn inspect(
         let run = advice.allow_write(&name);
         report.trouble(&name, format!("no permission to write to topic `{name}`; run: {run}"));
     }
-    let checkpoints = kafka.delivery.is_exactly_once().then_some(&topics.checkpoints);
-    for name in checkpoints.into_iter().chain(&topics.ids) {
-        let is_there = |(topic, info): &(String, TopicInfo)| topic == name && info.exists();
-        if report.topics.iter().any(is_there) && may_read::is_denied(kafka, name, timeout) {
-            let run = advice.allow_write(name);
-            report.trouble(name, format!("no permission to read topic `{name}`; run: {run}"));
+    for name in read_topics(kafka, topics) {
+        let is_there = |(topic, info): &(String, TopicInfo)| *topic == name && info.exists();
+        if report.topics.iter().any(is_there) && may_read::is_denied(kafka, &name, timeout) {
+            let run = advice.allow_write(&name);
+            report.trouble(&name, format!("no permission to read topic `{name}`; run: {run}"));
         }
     }
     Ok(report)
-}
-
-/// The cleanup policy of `topic` if it is not compacted; `None` also where that is not known.
-pub fn is_not_compacted(kafka: &config::Kafka, topic: &str, timeout: Duration) -> Option<String> {
-    let names = [topic.to_owned()];
-    let mut settings = settings::settings(kafka, &names, timeout);
-    let settings = settings.remove(topic)?.ok()?;
-    let policy = settings.get("cleanup.policy")?;
-    (!policy.split(',').any(|policy| policy.trim() == "compact")).then(|| policy.clone())
 }
 
 impl Report {

@@ -12,6 +12,7 @@
 
 mod directory;
 mod lister;
+mod made_as;
 mod maker;
 mod shares;
 
@@ -42,8 +43,10 @@ use super::{
 };
 use directory::{Answers, Directory, Found, Rules};
 use lister::{Lister, Result as Listed};
+pub(super) use made_as::COMPRESSION;
+pub use made_as::made_as;
 pub(super) use maker::AdminMaker;
-pub use maker::{Made, TopicMaker, of_checkpoints, of_ids, of_lead_states};
+pub use maker::{Made, TopicMaker};
 
 /// The directory; dropping it ends its thread.
 #[derive(Debug)]

@@ -222,6 +222,7 @@ impl Api {
                 let words = self.known()?.words();
                 let reasons = words.dead_letter_reasons.iter().map(String::as_str);
                 query.is_one_of("reason", reasons)?;
+                query.is_a_source("source")?;
                 let question = DeadLetterQuestion {
                     reason: query.get("reason"),
                     source: query.get("source"),

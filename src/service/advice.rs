@@ -4,6 +4,7 @@
 //! topics.
 
 mod fields;
+mod own_topics;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use crate::{
     deliver::{
         decode::{self, Catalog, Rules, naming::FIRST_CUSTOM_ID},
         encode::choice::{Choice, Pattern},
+        route::Router,
         select::Named,
     },
     event::Stream,
@@ -31,6 +33,8 @@ struct Known {
     activity_type_id: Option<i64>,
     is_taken: bool,
     topic: String,
+    /// The topic by `topics.name` alone, which may be one of the program's own.
+    named: String,
     choice: Choice,
     /// Whether it stands for every custom activity.
     any_custom: bool,
@@ -56,7 +60,7 @@ impl Advice {
         let is_alike = |it: &SourceConfig| first.is_none_or(|first| it.choice == first.choice);
         // Such a configuration has nothing to remark on, and a start is spared the work.
         let is_plain = sources.iter().all(|source| source.selection.is_all() && is_alike(source));
-        if is_plain && rules.is_empty() {
+        if is_plain && rules.is_empty() && !own_topics::may_be_met(config) {
             return Self::default();
         }
         let sources = known(config);
@@ -65,6 +69,7 @@ impl Advice {
         let mut doubts: Vec<_> =
             sources.iter().flat_map(|(source, types)| of_source(source, types)).collect();
         doubts.extend(disagreements(&sources));
+        doubts.extend(own_topics::met(config, &sources));
         let mut advice = Self { doubts, selections, rules: Vec::new() };
         fields::advise(rules, &sources, &mut advice);
         advice
@@ -127,6 +132,7 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 /// Returns the types that the sources are known to send.
 fn known(config: &Config) -> Vec<(&SourceConfig, Vec<Known>)> {
+    let Ok(by_name) = Router::new(&config.topics.name) else { return Vec::new() };
     let Ok(router) = config.router() else { return Vec::new() };
     // Two sources can share topics of any instance that one of them names.
     let named = config.sources.iter().flat_map(|source| source.selection.munchkin_ids.clone());
@@ -156,6 +162,8 @@ fn known(config: &Config) -> Vec<(&SourceConfig, Vec<Known>)> {
             for event in events.iter().flatten() {
                 let mut topic = String::new();
                 router.topic(&source.name, event, &mut topic);
+                let mut named = String::new();
+                by_name.topic(&source.name, event, &mut named);
                 let choice = choices.of(&topic);
                 types.push(Known {
                     stream: event.stream,
@@ -164,6 +172,7 @@ fn known(config: &Config) -> Vec<(&SourceConfig, Vec<Known>)> {
                     activity_type_id: event.activity_type_id,
                     is_taken: source.selection.leaves_out(event).is_none(),
                     topic,
+                    named,
                     choice,
                     any_custom,
                     names: Names::of(source.kind, event),
@@ -253,7 +262,7 @@ mod tests {
     use super::*;
 
     /// Returns the configuration of a legacy source `leads` and one of Adobe I/O, with these settings.
-    fn config(more: &[(&str, &str)]) -> Config {
+    pub(super) fn config(more: &[(&str, &str)]) -> Config {
         let environment = [
             ("MILLRACE_KAFKA__BOOTSTRAP_SERVERS", "b:9092"),
             ("MILLRACE_SOURCES__LEADS__KIND", "marketo-lead-activity"),
@@ -265,7 +274,7 @@ mod tests {
         crate::config::load(None, all).unwrap_or_else(|mistakes| panic!("{mistakes}"))
     }
 
-    fn advice(config: &Config) -> Vec<String> {
+    pub(super) fn advice(config: &Config) -> Vec<String> {
         Advice::of(config).doubts
     }
 

@@ -77,6 +77,7 @@ async fn each_answer_is_as_the_document_describes_it() {
         ("/api/v1/events?outcome=foo", 400),
         ("/api/v1/events?nope=x", 400),
         ("/api/v1/dead-letters?reason=nojson", 400),
+        ("/api/v1/dead-letters?source=no%20name", 400),
         ("/api/v1/replays/r-7", 404),
         ("/api/v1/nothing", 404),
     ] {

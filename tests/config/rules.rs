@@ -1,6 +1,6 @@
 //! Bad combinations are refused.
 
-use crate::given::{good, mistake};
+use crate::given::{good, mistake, with_file};
 
 const EXACTLY_ONCE: (&str, &str) = ("MILLRACE_KAFKA__DELIVERY", "exactly-once");
 
@@ -111,4 +111,59 @@ fn free_ports_and_different_addresses_are_no_conflict() {
         ("MILLRACE_LISTEN__ADDRESS", "10.0.0.1:80"),
         ("MILLRACE_ADMIN__ADDRESS", "127.0.0.1:80"),
     ]);
+}
+
+/// Every key that names one topic.
+const TOPICS: [&str; 6] = [
+    "topics.name",
+    "topics.dead_letter",
+    "topics.checkpoints",
+    "topics.lead_state",
+    "topics.ids",
+    "admin.test_topic",
+];
+
+fn variable(key: &str) -> String {
+    format!("MILLRACE_{}", key.to_uppercase().replace('.', "__"))
+}
+
+#[test]
+fn no_two_purposes_share_a_topic_and_both_keys_are_named() {
+    for (number, one) in TOPICS.iter().enumerate() {
+        for other in &TOPICS[number + 1..] {
+            for names in [("shared.topic", "shared.topic"), ("shared.topic", "shared_topic")] {
+                let text = mistake(&[(&variable(one), names.0), (&variable(other), names.1)]);
+                assert!(text.starts_with(other), "{one}, {other}: {text}");
+                assert!(text.contains("shared.topic") && text.contains(one), "{text}");
+                assert!(text.contains("need a topic each"), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_topic_that_is_the_default_of_another_purpose_is_the_mistake_of_the_key_that_was_set() {
+    for key in ["topics.ids", "topics.lead_state", "topics.checkpoints", "topics.dead_letter"] {
+        let text = mistake(&[(&variable(key), "marketo.test")]);
+        assert!(text.starts_with(key) && text.contains("so is admin.test_topic"), "{text}");
+    }
+}
+
+#[test]
+fn a_topic_of_kafkas_own_a_number_and_a_boolean_are_no_topics() {
+    for key in TOPICS {
+        let text = mistake(&[(&variable(key), "__consumer_offsets")]);
+        assert!(text.starts_with(key) && text.contains("the internal topics of Kafka"), "{text}");
+    }
+    for written in ["false", "true", "5", "-1", "1.5", "[]"] {
+        for key in TOPICS[1..5].iter().map(|key| key.replace("topics.", "")) {
+            let file = format!("[topics]\n{key} = {written}\n");
+            let text = with_file(&file, &[]).expect_err(&file).to_string();
+            assert!(text.contains(&format!("topics.{key} (")), "{text}");
+            assert!(text.contains("Write 1 to 249 letters"), "{text}");
+        }
+    }
+    let text = mistake(&[("MILLRACE_TOPICS__IDS", "false")]);
+    assert!(text.contains("is `false`, which is no name of a topic, but a boolean"), "{text}");
+    assert!(text.contains("or take the key out"), "{text}");
 }

@@ -82,6 +82,7 @@ fn a_consumer_finds_each_event_where_the_api_says_and_a_held_topic_is_shown_with
         panic!("{status}")
     };
     assert_eq!(of_source["topic"], held);
+    assert_eq!(status["sources"][0]["state"], "held");
     let why = of_source["why"].as_str().expect("why it is held");
     assert!(why.to_lowercase().contains("authori"), "{why}");
     let of_topic = status["topics"].as_array().unwrap().iter().find(|it| it["topic"] == held);
@@ -96,8 +97,8 @@ fn a_consumer_finds_each_event_where_the_api_says_and_a_held_topic_is_shown_with
 
     broker.allow_writes(&held);
     wait::until("the end of the hold", PATIENCE, || {
-        api(&bridge, "/api/v1/status")["sources"][0]["held_topics"] == json!([])
-            && state(last, "delivered")
+        let source = api(&bridge, "/api/v1/status")["sources"][0].clone();
+        source["held_topics"] == json!([]) && source["state"] == "ok" && state(last, "delivered")
     });
     let all: Vec<_> = (3..=last).flat_map(|sequence| events(&bridge, sequence)).collect();
     are_where_they_are_said_to_be(&address, &all);

@@ -46,6 +46,20 @@ fn an_accepted_event_shows_its_request_its_answer_and_how_to_see_where_it_is() {
 }
 
 #[test]
+fn an_answer_that_says_how_far_the_event_is_is_shown() {
+    let said = |settings: Settings| {
+        let bridge = Bridge::start(settings);
+        let (code, out, errors) = ran(&bridge, TOKEN, &["--admin", "http://127.0.0.1:1"]);
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{out}");
+        out
+    };
+    let settings = Settings::new("127.0.0.1:1", "unused");
+    assert!(!said(settings.clone()).contains("millrace-answer"));
+    let out = said(settings.set("SOURCES__LEADS__ANSWER", "delivered"));
+    assert!(out.contains("\nmillrace-answer: stored\n"), "Kafka is away: {out}");
+}
+
+#[test]
 fn a_refused_event_ends_with_1_and_says_where_the_reason_is() {
     let bridge = Bridge::start(Settings::new("127.0.0.1:1", "unused"));
     let (code, out, _) = ran(&bridge, "another-token", &[]);

@@ -170,8 +170,8 @@ impl View<'_> {
         );
         let why = why(source);
         let tone = match () {
-            () if source.state != "ok" || source.tries.failures_left == Some(0) => Tone::Bad,
-            () if source.refused_last_minute > 0 || !source.held_topics.is_empty() => Tone::Warn,
+            () if !is_forwarded(source) || source.tries.failures_left == Some(0) => Tone::Bad,
+            () if source.refused_last_minute > 0 || source.state != "ok" => Tone::Warn,
             () => Tone::Plain,
         };
         let why = cut(&why, columns.saturating_sub(row.chars().count()));
@@ -311,10 +311,18 @@ impl View<'_> {
     }
 }
 
+/// Whether the source works, but for held topics.
+fn is_forwarded(source: &Source) -> bool {
+    ["ok", "held"].contains(&source.state.as_str())
+}
+
 /// Returns the most urgent fact about a source: its state, a held topic, or the most frequent refusal.
 fn why(source: &Source) -> String {
-    if source.state != "ok" {
+    if !is_forwarded(source) {
         return shown(&source.state);
+    }
+    if source.state == "held" && source.held_topics.is_empty() {
+        return "dead letters wait".to_owned();
     }
     if let Some(Held { topic, .. }) = source.held_topics.first() {
         let more = source.held_topics.len() - 1;

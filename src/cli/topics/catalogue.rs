@@ -92,12 +92,7 @@ const MUNCHKIN: &str = "{munchkinId}";
 impl Topic {
     /// Returns the settings with which the topic is created.
     pub fn made_with<'a>(&self, topics: &'a config::Topics) -> Cow<'a, config::Topics> {
-        match self.role {
-            Role::Events | Role::DeadLetters => Cow::Borrowed(topics),
-            Role::LeadStates => Cow::Owned(kafka::of_lead_states(topics)),
-            Role::Checkpoints => Cow::Owned(kafka::of_checkpoints(topics)),
-            Role::Ids => Cow::Owned(kafka::of_ids(topics)),
-        }
+        kafka::made_as(topics, &self.name)
     }
 
     /// Whether the name stands for many names, because an id in it was not given.

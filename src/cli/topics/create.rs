@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{catalogue::Catalogue, tables::settings};
+use super::{
+    catalogue::{Catalogue, Topic},
+    tables::{exceptions, settings},
+};
 use crate::{
     cli::{Context, Exit, print, table::Table, text},
     config::Config,
@@ -46,6 +49,8 @@ pub(super) fn run(config: &Config, catalogue: &Catalogue, context: &mut Context<
     print(out, format_args!("\n{} topics: {counts}\n", text::count(names.len() as u64)));
     if made > 0 {
         print(out, format_args!("made with {}\n", settings(&config.topics)));
+        let is_made = |topic: &&Topic| ensured.contains(&(topic.name.clone(), Ensured::Made));
+        print(out, exceptions(config, catalogue.topics.iter().filter(is_made)));
     }
     if differ > 0 {
         print(

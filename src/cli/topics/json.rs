@@ -6,19 +6,27 @@ use super::{
     catalogue::{self, Catalogue, Event, Role, Topic, Written},
     tables::key,
 };
-use crate::{config::Config, event::LEAD_STATE_SOURCE, source::SourceName};
+use crate::{
+    config::{self, Config},
+    event::LEAD_STATE_SOURCE,
+    source::SourceName,
+};
 
 pub(super) fn document(config: &Config, catalogue: &Catalogue) -> Value {
     let topics = catalogue.topics.iter().map(|topic| of(config, topic)).collect::<Vec<_>>();
     json!({
         "mode": config.topics.mode.as_str(),
-        "when_made": {
-            "partitions": config.topics.partitions,
-            "replication_factor": config.topics.replication_factor,
-            "config": config.topics.config,
-        },
+        "when_made": made_with(&config.topics),
         "topics": topics,
         "notes": catalogue.notes,
+    })
+}
+
+fn made_with(topics: &config::Topics) -> Value {
+    json!({
+        "partitions": topics.partitions,
+        "replication_factor": topics.replication_factor,
+        "config": topics.config,
     })
 }
 
@@ -35,6 +43,10 @@ fn of(config: &Config, topic: &Topic) -> Value {
         },
         "events": topic.events.iter().map(event).collect::<Vec<_>>(),
     });
+    let made = topic.made_with(&config.topics);
+    if *made != config.topics {
+        shown["when_made"] = made_with(&made);
+    }
     if topic.role == Role::DeadLetters {
         shown["record"] = record(&catalogue::dead_letter(config));
     }

@@ -21,11 +21,24 @@ pub(super) fn catalogue(config: &Config, catalogue: &Catalogue) -> String {
     let mut shown = format!("{named}, records in {mode} mode\n\n{}", table.render(""));
     // Writing to a String cannot fail.
     let _ = writeln!(shown, "\na topic that is made has {}", settings(&config.topics));
+    shown += &exceptions(config, catalogue.topics.iter());
     if !config.topics.create {
         shown.push_str("topics.create is off: create the topics yourself, or with --create\n");
     }
     for note in &catalogue.notes {
         let _ = writeln!(shown, "{note}");
+    }
+    shown
+}
+
+/// Describes the settings of those of `topics` that are made otherwise than the others, a line each.
+pub(super) fn exceptions<'a>(config: &Config, topics: impl Iterator<Item = &'a Topic>) -> String {
+    let mut shown = String::new();
+    for topic in topics {
+        let made_with = topic.made_with(&config.topics);
+        if *made_with != config.topics {
+            let _ = writeln!(shown, "but {} has {}", topic.name, settings(&made_with));
+        }
     }
     shown
 }

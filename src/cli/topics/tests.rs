@@ -41,6 +41,32 @@ fn topic<'a>(catalogue: &'a Catalogue, name: &str) -> &'a Topic {
 }
 
 #[test]
+fn a_topic_that_is_made_otherwise_than_the_others_says_how() {
+    let ids = [("TOPICS__IDS", "ids"), ("TOPICS__PARTITIONS", "6")];
+    let once = [("KAFKA__DELIVERY", "exactly-once")];
+    let config = config(&[&PUSH, &ids, &once]);
+    let all = catalogue(&config, &NO_IDS);
+    let table = tables::catalogue(&config, &all);
+    assert!(table.contains("\na topic that is made has 6 partitions, "), "{table}");
+    for line in [
+        "\nbut ids has 1 partition, the cluster's default number of replicas, cleanup.policy=delete, \
+         compression.type=uncompressed, retention.ms=93600000, segment.bytes=67108864\n",
+        "\nbut marketo.checkpoints has 1 partition, the cluster's default number of replicas, cleanup.policy=compact",
+    ] {
+        assert!(table.contains(line), "{line} in {table}");
+    }
+    let document = json::document(&config, &all);
+    let of = |name: &str| {
+        let topics = document["topics"].as_array().unwrap().iter();
+        topics.clone().find(|topic| topic["name"] == name).unwrap()["when_made"].clone()
+    };
+    assert_eq!(of("ids")["partitions"], 1);
+    assert_eq!(of("ids")["config"]["compression.type"], "uncompressed");
+    assert_eq!(of("marketo.dead-letter"), Value::Null);
+    assert_eq!(document["when_made"]["partitions"], 6);
+}
+
+#[test]
 fn each_type_of_event_is_in_the_topic_that_the_service_would_choose() {
     let config = config(&[&PUSH, &ADOBE]);
     let all = catalogue(&config, &NO_IDS);

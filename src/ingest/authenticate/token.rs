@@ -178,8 +178,15 @@ impl Neighbours {
                 Reason::TokenOfOtherSource,
                 format!("the token is one of source `{source}`"),
             ),
-            None => Why::new(Reason::TokenUnknown, format!("none of {accepted} tokens")),
+            None => Why::new(Reason::TokenUnknown, unknown(accepted)),
         }
+    }
+}
+
+fn unknown(accepted: usize) -> String {
+    match accepted {
+        1 => "not the configured token".into(),
+        accepted => format!("none of the {accepted} configured tokens"),
     }
 }
 

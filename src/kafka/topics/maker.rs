@@ -1,6 +1,6 @@
 //! Makes missing topics, through Kafka's admin API or a test's own implementation.
 
-use std::{collections::BTreeMap, fmt, io, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use rdkafka::{
     ClientConfig,
@@ -10,6 +10,7 @@ use rdkafka::{
 };
 use tokio::runtime::Runtime;
 
+use super::made_as::{COMPRESSION, made_as};
 use crate::{
     config,
     kafka::{advice::Advice, collision, errors, login::Given, properties, quiet::Quiet},
@@ -38,6 +39,21 @@ pub enum Made {
     Refused(String),
 }
 
+/// A topic that is to be made.
+struct New {
+    topic: String,
+    made_as: config::Topics,
+}
+
+impl New {
+    fn for_library(&self) -> NewTopic<'_> {
+        let Self { topic, made_as } = self;
+        let replicas = TopicReplication::Fixed(made_as.replication_factor);
+        let new = NewTopic::new(topic, made_as.partitions, replicas);
+        made_as.config.iter().fold(new, |new, (name, value)| new.set(name, value))
+    }
+}
+
 /// Makes topics through `CreateTopics`.
 pub(in crate::kafka) struct AdminMaker {
     native: ClientConfig,
@@ -45,46 +61,6 @@ pub(in crate::kafka) struct AdminMaker {
     topics: config::Topics,
     advice: Advice,
     runtime: Runtime,
-}
-
-/// Settings of the topic of checkpoints: the last one of each spool is enough, and a start reads the part
-/// that is not compacted yet.
-pub(in crate::kafka) const CHECKPOINTS: [(&str, &str); 3] = [
-    ("cleanup.policy", "compact"),
-    ("segment.bytes", "16777216"),
-    ("min.cleanable.dirty.ratio", "0.1"),
-];
-
-const COMPRESSION: &str = "compression.type";
-
-/// Settings of the topic of ids: it is kept by time alone, for as long as repeats are recognised.
-pub fn of_ids(topics: &config::Topics) -> config::Topics {
-    let kept = topics.ids_kept.max(SHORTEST_KEPT).as_millis();
-    let settings = [
-        ("cleanup.policy", "delete".to_owned()),
-        ("retention.ms", kept.to_string()),
-        ("segment.bytes", "67108864".into()),
-        // So that the broker refuses a record that is huge once it is decompressed: readers have no limit for gzip.
-        (COMPRESSION, "uncompressed".into()),
-    ];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value));
-    config::Topics { partitions: 1, config: settings.into(), ..topics.clone() }
-}
-
-/// Shortest retention of the topic of ids: a reader may be behind.
-const SHORTEST_KEPT: Duration = Duration::from_secs(3600);
-
-/// Settings of the topic of checkpoints, in place of those of `topics`.
-pub fn of_checkpoints(topics: &config::Topics) -> config::Topics {
-    let settings = CHECKPOINTS.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    config::Topics { partitions: 1, config: settings.into(), ..topics.clone() }
-}
-
-/// Settings of the topic of lead states: the last state of each lead is enough.
-pub fn of_lead_states(topics: &config::Topics) -> config::Topics {
-    let mut of_states = topics.clone();
-    of_states.config.insert("cleanup.policy".into(), "compact".into());
-    of_states
 }
 
 /// Timeout of the whole request, the search for the controller included.
@@ -113,29 +89,29 @@ impl AdminMaker {
     }
 
     fn request(&self, topics: &[String], validate_only: bool) -> Vec<(String, Made)> {
-        self.request_with(&of_ids(&self.topics).config, topics, validate_only)
+        self.request_by(&|new| self.create(new, validate_only), topics, &|_, _| true)
     }
 
-    /// Makes `topics`, with these settings for the topic of ids.
-    fn request_with(
+    /// Makes `topics` by `create`, with those of their settings that `takes`.
+    fn request_by(
         &self,
-        ids: &BTreeMap<String, String>,
+        create: &dyn Fn(&[New]) -> Result<Vec<TopicResult>, KafkaError>,
         topics: &[String],
-        validate_only: bool,
+        takes: &dyn Fn(&str, &str) -> bool,
     ) -> Vec<(String, Made)> {
-        match self.create(ids, topics, validate_only) {
+        let new: Vec<_> = topics.iter().map(|topic| self.new_topic(topic, takes)).collect();
+        match create(&new) {
             Ok(answers) => answers
                 .into_iter()
                 .map(|answer| match answer {
                     Ok(topic) => (topic, Made::Created),
                     // Some services have a fixed value. The readers of ids have limits of their own.
                     Err((topic, Code::InvalidConfig | Code::PolicyViolation))
-                        if self.is_of_ids(&topic) && ids.contains_key(COMPRESSION) =>
+                        if self.is_of_ids(&topic) && takes(&topic, COMPRESSION) =>
                     {
-                        let mut ids = ids.clone();
-                        ids.remove(COMPRESSION);
-                        let made =
-                            self.request_with(&ids, std::slice::from_ref(&topic), validate_only);
+                        let ids = std::slice::from_ref(&topic);
+                        let takes = |_: &str, setting: &str| setting != COMPRESSION;
+                        let made = self.request_by(create, ids, &takes);
                         let none = || (topic, Made::NotYet("the cluster gave no answer".into()));
                         made.into_iter().next().unwrap_or_else(none)
                     }
@@ -147,7 +123,7 @@ impl AdminMaker {
                 .collect(),
             // One name or setting that cannot be encoded must not stop the others.
             Err(KafkaError::AdminOpCreation(_) | KafkaError::Nul(_)) if topics.len() > 1 => {
-                let one = |topic| self.request_with(ids, topic, validate_only);
+                let one = |topic| self.request_by(create, topic, takes);
                 topics.chunks(1).flat_map(one).collect()
             }
             Err(error) => {
@@ -166,37 +142,20 @@ impl AdminMaker {
         }
     }
 
+    fn new_topic(&self, topic: &str, takes: &dyn Fn(&str, &str) -> bool) -> New {
+        let mut made_as = made_as(&self.topics, topic).into_owned();
+        made_as.config.retain(|setting, _| takes(topic, setting));
+        New { topic: topic.to_owned(), made_as }
+    }
+
     /// Sends the request by a client of its own: topics are made seldom, and an idle client would collect
     /// events for ever.
-    fn create(
-        &self,
-        ids: &BTreeMap<String, String>,
-        topics: &[String],
-        validate_only: bool,
-    ) -> Result<Vec<TopicResult>, KafkaError> {
+    fn create(&self, new: &[New], validate_only: bool) -> Result<Vec<TopicResult>, KafkaError> {
         let admin: AdminClient<Quiet> = self.native.create_with_context(Quiet)?;
         if let Err(problem) = Given::to_client_of(&self.kafka).first(admin.inner()) {
             return Err(KafkaError::ClientCreation(problem));
         }
-        let settings = &self.topics.config;
-        let lead_states = of_lead_states(&self.topics).config;
-        let new = |topic| {
-            let replicas = TopicReplication::Fixed(self.topics.replication_factor);
-            if topic == self.topics.checkpoints {
-                let new = NewTopic::new(topic, 1, replicas);
-                return CHECKPOINTS.iter().fold(new, |new, (name, value)| new.set(name, value));
-            }
-            if self.topics.ids.as_deref() == Some(topic) {
-                let new = NewTopic::new(topic, 1, replicas);
-                return ids.iter().fold(new, |new, (name, value)| new.set(name, value));
-            }
-            let new = NewTopic::new(topic, self.topics.partitions, replicas);
-            if self.topics.lead_state.as_deref() == Some(topic) {
-                return lead_states.iter().fold(new, |new, (name, value)| new.set(name, value));
-            }
-            settings.iter().fold(new, |new, (name, value)| new.set(name, value))
-        };
-        let new: Vec<_> = topics.iter().map(|topic| new(topic.as_str())).collect();
+        let new: Vec<_> = new.iter().map(New::for_library).collect();
         let options = AdminOptions::new()
             .request_timeout(Some(REQUEST_TIMEOUT))
             .operation_timeout(Some(OPERATION_TIMEOUT))
@@ -206,6 +165,10 @@ impl AdminMaker {
 
     fn is_of_ids(&self, topic: &str) -> bool {
         self.topics.ids.as_deref() == Some(topic)
+    }
+
+    fn has_its_own_settings(&self, topic: &str) -> bool {
+        self.is_of_ids(topic) || topic == self.topics.checkpoints
     }
 
     fn made(&self, topic: &str, code: Code) -> Made {
@@ -225,6 +188,12 @@ impl AdminMaker {
                      change topics.replication_factor"
             )),
             Code::InvalidPartitions => Made::Refused(format!("{what}; change topics.partitions")),
+            // Its settings are those of its purpose, and no key changes them.
+            Code::InvalidConfig if self.has_its_own_settings(topic) => Made::Refused(format!(
+                "{what}: the cluster does not take the settings that the topic is made with; have it created with \
+                     settings that come near to them: {}",
+                self.advice.create(topic)
+            )),
             Code::InvalidConfig => Made::Refused(format!("{what}; change topics.config")),
             Code::PolicyViolation => Made::Refused(format!(
                 "{what}; change topics.partitions, topics.replication_factor or topics.config to \
@@ -276,5 +245,73 @@ fn native(kafka: &config::Kafka) -> ClientConfig {
 impl fmt::Debug for AdminMaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AdminMaker").field("topics", &self.topics).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn maker() -> AdminMaker {
+        let kafka = config::Kafka {
+            bootstrap_servers: "127.0.0.1:1".into(),
+            properties: Default::default(),
+            queue_size: 1,
+            delivery: Default::default(),
+        };
+        let topics = config::Topics { ids: Some("ids".into()), ..config::Topics::default() };
+        AdminMaker::new(&kafka, &topics).unwrap()
+    }
+
+    /// Requests to a cluster: each topic with the names of its settings.
+    type Asked = RefCell<Vec<Vec<(String, Vec<String>)>>>;
+
+    fn note(asked: &Asked, new: &[New]) {
+        let one = |it: &New| (it.topic.clone(), it.made_as.config.keys().cloned().collect());
+        asked.borrow_mut().push(new.iter().map(one).collect());
+    }
+
+    #[test]
+    fn the_topic_of_ids_is_made_without_compression_type_where_the_cluster_refuses_it() {
+        for refusal in [Code::InvalidConfig, Code::PolicyViolation] {
+            let asked = Asked::default();
+            let create = |new: &[New]| {
+                note(&asked, new);
+                let answer = |it: &New| match it.made_as.config.contains_key(COMPRESSION) {
+                    true => Err((it.topic.clone(), refusal)),
+                    false => Ok(it.topic.clone()),
+                };
+                Ok(new.iter().map(answer).collect())
+            };
+            let names = ["events".to_owned(), "ids".to_owned()];
+            let made = maker().request_by(&create, &names, &|_, _| true);
+            let created = |name: &str| (name.to_owned(), Made::Created);
+            assert_eq!(made, [created("events"), created("ids")]);
+            let asked = asked.into_inner();
+            assert_eq!(asked.len(), 2, "{asked:?}");
+            let rest = ["cleanup.policy", "retention.ms", "segment.bytes"].map(String::from);
+            assert_eq!(asked[1], [("ids".to_owned(), rest.to_vec())]);
+        }
+    }
+
+    #[test]
+    fn a_topic_that_is_refused_for_another_reason_is_asked_for_once_more_at_most() {
+        for (topic, requests, advice) in [
+            ("ids", 2, "does not take the settings that the topic is made with"),
+            ("events", 1, "change topics.config"),
+            ("marketo.checkpoints", 1, "does not take the settings"),
+        ] {
+            let asked = Asked::default();
+            let create = |new: &[New]| {
+                note(&asked, new);
+                Ok(new.iter().map(|it| Err((it.topic.clone(), Code::InvalidConfig))).collect())
+            };
+            let made = maker().request_by(&create, &[topic.to_owned()], &|_, _| true);
+            let [(_, Made::Refused(why))] = &made[..] else { panic!("{made:?}") };
+            assert!(why.contains(advice), "{why}");
+            assert_eq!(asked.borrow().len(), requests, "{topic}");
+        }
     }
 }

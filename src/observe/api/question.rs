@@ -5,7 +5,9 @@ use std::time::SystemTime;
 use http::request::Parts;
 
 use super::{LetterPlace, Problem, answer::bad, objects::Words};
-use crate::{ingest::listen::report::UNKNOWN, observe::metrics::recent::Remembered};
+use crate::{
+    ingest::listen::report::UNKNOWN, observe::metrics::recent::Remembered, source::SourceName,
+};
 
 /// A filter of requests.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +73,15 @@ impl Query {
         match possible.contains(&given.as_str()) {
             true => Ok(()),
             false => Err(unknown(name, &given, possible.into_iter())),
+        }
+    }
+
+    /// Refuses a value of `name` that no source can be called. A source that is not configured passes: it may have been
+    /// removed, and its dead letters are still there.
+    pub fn is_a_source(&self, name: &str) -> Result<(), Problem> {
+        match self.get(name).is_none_or(|given| SourceName::new(&given).is_some()) {
+            true => Ok(()),
+            false => Err(bad(&format!("`{name}` is no name of a source"))),
         }
     }
 

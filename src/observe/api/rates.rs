@@ -80,6 +80,18 @@ impl Rates {
         self.take(Instant::now(), read(metrics));
     }
 
+    /// Takes the counts of now between two readings. Rates stay those between readings.
+    pub fn catch_up(&self, metrics: &Metrics) {
+        self.count(read(metrics));
+    }
+
+    fn count(&self, totals: BTreeMap<Key, f64>) {
+        let mut inner = self.0.lock();
+        for (key, total) in totals {
+            inner.series.entry(key).or_default().now = total;
+        }
+    }
+
     fn take(&self, now: Instant, totals: BTreeMap<Key, f64>) {
         let mut inner = self.0.lock();
         let began = *inner.began.get_or_insert(now);
@@ -133,7 +145,9 @@ impl Rates {
             let before =
                 series.readings.len().checked_sub(1 + back).map_or(0.0, |at| series.readings[at]);
             if let Some(seconds) = seconds.filter(|seconds| *seconds > 0.0) {
-                late.per_second += (series.now - before).max(0.0) / seconds;
+                // Not `now`, which may be of later than the last reading.
+                let last = series.readings.back().copied().unwrap_or_default();
+                late.per_second += (last - before).max(0.0) / seconds;
             }
             let minute_ago = match series.readings.len() < inner.readings.len() {
                 true => 0.0,
@@ -259,6 +273,25 @@ mod tests {
         );
         let total: f64 = late.minutes.iter().sum();
         assert!((3500.0..=3600.0).contains(&total), "{total}");
+    }
+
+    #[test]
+    fn counts_are_those_of_now_and_rates_those_between_readings() {
+        let rates = Rates::default();
+        let began = Instant::now();
+        rates.count(totals(2.0));
+        assert_eq!(rates.sum(|_, _, _| true).last_day, 2.0, "before the first reading");
+        for at in 0..=4 {
+            rates.take(began + READ_INTERVAL * at, totals(f64::from(at) * 5.0));
+        }
+        rates.count(totals(27.0));
+        let late = rates.sum(|_, _, _| true);
+        assert_eq!((late.total, late.last_day, late.last_minute), (27.0, 27.0, 27.0));
+        assert!((late.per_second - 1.0).abs() < 0.01, "{late:?}");
+        assert_eq!(late.minutes.last(), Some(&27.0));
+        // A quarter of an hour later these count as of before, once.
+        rates.take(began + Duration::from_secs(900), totals(30.0));
+        assert_eq!(rates.sum(|_, _, _| true).last_day, 30.0);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
             },
             rates::{SeriesKind, Totals},
         },
-        metrics::{recent::Remembered, settled},
+        metrics::{SourceMetrics, recent::Remembered, settled},
     },
     runtime::shutdown::Phase,
     source::SourceKind,
@@ -34,6 +34,8 @@ pub(super) fn now() -> u64 {
 pub(super) fn status(known: &ApiBackend, access: Access) -> objects::Status {
     let metrics = &known.metrics;
     metrics.tries.show(metrics);
+    // Counts are those of now, and not of the last reading.
+    known.rates.catch_up(metrics);
     let asked = known.status.upgrade();
     if let Some(asked) = &asked {
         asked.refresh(metrics);
@@ -153,13 +155,7 @@ fn source(known: &ApiBackend, source: &SourceConfig) -> objects::Source {
     let last = known.metrics.recent.last(name);
     let spool = known.spool(&source.name);
     let backlog = spool.map(|spool| spool.undelivered());
-    let state = match (spool.map(|it| it.state()), metrics.source_set_aside.get()) {
-        (_, 1) | (None, _) => "set-aside",
-        (Some(SpoolState::Poisoned), _) => "poisoned",
-        (Some(SpoolState::Closed), _) => "closed",
-        _ if metrics.spool_seconds_until_full.get() == 0.0 => "full",
-        _ => "ok",
-    };
+    let state = state(spool.map(|it| it.state()), &metrics);
     let until_full = metrics.spool_seconds_until_full.get();
     let all = |what| known.rates.sum(of(what, Some(name)));
     let none = |at: u64| (at > 0).then_some(at);
@@ -198,6 +194,19 @@ fn source(known: &ApiBackend, source: &SourceConfig) -> objects::Source {
             &dead,
         ),
         history: history(known, Some(name)),
+    }
+}
+
+/// The most urgent trouble of a source. `held` is there whenever the alerts MillraceTopicHeld and
+/// MillraceDeadLettersWait count the time until they fire.
+fn state(spool: Option<SpoolState>, metrics: &SourceMetrics) -> &'static str {
+    match (spool, metrics.source_set_aside.get()) {
+        (_, 1) | (None, _) => "set-aside",
+        (Some(SpoolState::Poisoned), _) => "poisoned",
+        (Some(SpoolState::Closed), _) => "closed",
+        _ if metrics.spool_seconds_until_full.get() == 0.0 => "full",
+        _ if metrics.held_topics.get() > 0 || metrics.dead_letters_waiting.get() > 0 => "held",
+        _ => "ok",
     }
 }
 
@@ -318,4 +327,29 @@ fn topics(known: &ApiBackend) -> Vec<Topic> {
 
 fn way_in(WayIn { way, text, key }: WayIn) -> objects::WayIn {
     objects::WayIn { way: way.to_owned(), text, key }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::Metrics;
+
+    #[test]
+    fn a_source_with_a_held_topic_or_waiting_dead_letters_is_held_unless_it_is_worse() {
+        let all = Metrics::default();
+        let metrics = all.source("leads");
+        metrics.spool_seconds_until_full.set(f64::INFINITY);
+        let open = Some(SpoolState::Open);
+        assert_eq!(state(open, &metrics), "ok");
+        metrics.held_topics.set(1);
+        assert_eq!(state(open, &metrics), "held");
+        metrics.held_topics.set(0);
+        metrics.dead_letters_waiting.set(3);
+        assert_eq!(state(open, &metrics), "held");
+        assert_eq!(state(Some(SpoolState::Poisoned), &metrics), "poisoned");
+        metrics.spool_seconds_until_full.set(0.0);
+        assert_eq!(state(open, &metrics), "full");
+        metrics.source_set_aside.set(1);
+        assert_eq!(state(None, &metrics), "set-aside");
+    }
 }

@@ -72,7 +72,8 @@ fn card(source: &Source, now: Time) -> Markup {
     let held = source.held_topics.len() as u64;
     let (tone, word) = match source.state.as_str() {
         // The source works, but for the held topics.
-        "ok" if held > 0 => ("warn", format!("{} held", text::of(held, "topic"))),
+        "held" if held > 0 => ("warn", format!("{} held", text::of(held, "topic"))),
+        "held" => ("warn", "dead letters wait".to_owned()),
         "ok" => ("ok", source.state.clone()),
         "closed" => ("quiet", source.state.clone()),
         "full" => ("warn", source.state.clone()),
