@@ -21,7 +21,7 @@ use std::{
 use rdkafka::message::OwnedHeaders;
 
 use super::partition;
-use silence::{CROWDED, PATIENCE, Silence};
+use silence::{CROWDED, OWN_PATIENCE, PATIENCE, Silence};
 
 mod silence;
 
@@ -91,6 +91,8 @@ struct Topic {
 struct Partition {
     /// When it last acknowledged a record of this producer.
     acknowledged: Option<Instant>,
+    /// A connection has failed since, to its leader or to another broker.
+    has_failed: bool,
     under_way: usize,
     queue: VecDeque<Waiting>,
     /// Present while the partition has many records under way.
@@ -101,6 +103,8 @@ struct Partition {
 struct Crowd {
     since: Instant,
     is_paused: bool,
+    /// Of this partition alone.
+    silence: Silence,
 }
 
 impl PartitionQueues {
@@ -208,8 +212,14 @@ impl PartitionQueues {
     pub fn settled(&mut self, target: PartitionKey, by: Option<u32>, now: Instant) -> bool {
         self.settles(target);
         self.has_failed &= by.is_none();
-        self.silence = (!self.has_failed).then(|| Silence::after(now, self.linger));
+        self.silence = (!self.has_failed).then(|| Silence::after(now, self.linger + PATIENCE));
+        let own_silence = Silence::after(now, self.linger + OWN_PATIENCE);
         let topic = &mut self.topics[target.topic];
+        let partition = topic.partition(target.partition);
+        partition.has_failed &= by.is_none();
+        if let Some(crowd) = &mut partition.crowd {
+            crowd.silence = own_silence;
+        }
         let is_another = by.is_some_and(|by| by != target.partition);
         if is_another {
             topic.counted = false;
@@ -233,19 +243,26 @@ impl PartitionQueues {
     pub fn connection_failed(&mut self) {
         self.has_failed = true;
         self.silence = None;
+        for partition in self.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            partition.has_failed = true;
+        }
     }
 
     /// Returns the partitions that the library is to pause or to resume now.
     pub fn pauses(&mut self, now: Instant) -> Pauses {
         let mut pauses = Pauses::default();
         let is_silent = self.silence.as_mut().is_some_and(|it| it.is_on(now));
+        let has_failed = self.has_failed;
         let (topics, patience) = (&mut self.topics, self.linger + PATIENCE);
         self.crowded.retain(|target| {
             let topic = &mut topics[target.topic];
             let (name, partition) = (&topic.name, &mut topic.partitions[target.partition as usize]);
             let is_crowded = partition.under_way >= CROWDED;
             if let Some(crowd) = &mut partition.crowd {
-                let is_paused = is_silent && is_crowded && now >= crowd.since + patience;
+                let is_silent_alone =
+                    crowd.silence.is_on(now) && !has_failed && !partition.has_failed;
+                let is_one = is_silent && now >= crowd.since + patience;
+                let is_paused = is_crowded && (is_one || is_silent_alone);
                 if is_paused != std::mem::replace(&mut crowd.is_paused, is_paused)
                     && let Ok(number) = target.partition.try_into()
                 {
@@ -264,15 +281,17 @@ impl PartitionQueues {
     fn goes(&mut self, target: PartitionKey, now: Instant) {
         if self.under_way == 0 && !self.has_failed {
             // There was nothing to report.
-            self.silence = Some(Silence::after(now, self.linger));
+            self.silence = Some(Silence::after(now, self.linger + PATIENCE));
         }
+        let own_patience = self.linger + OWN_PATIENCE;
         self.under_way += 1;
         let topic = &mut self.topics[target.topic];
         topic.under_way += 1;
         let partition = topic.partition(target.partition);
         partition.under_way += 1;
         if partition.under_way >= CROWDED && partition.crowd.is_none() {
-            partition.crowd = Some(Crowd { since: now, is_paused: false });
+            let silence = Silence::after(now, own_patience);
+            partition.crowd = Some(Crowd { since: now, is_paused: false, silence });
             self.crowded.push(target);
         }
     }

@@ -210,14 +210,41 @@ fn crowded_partitions_are_paused_while_no_report_comes_and_one_report_resumes_al
 }
 
 #[test]
-fn a_partition_without_reports_of_its_own_is_not_paused_while_those_of_others_come() {
+fn a_partition_without_reports_of_its_own_is_paused_later_than_in_a_silence_of_all_until_it_has_one()
+ {
     let mut case = Case::new(16);
     let busy = case.with_under_way("a", 100);
-    let _waits = case.with_under_way("b", 100);
-    for _ in 0..90 {
-        assert_eq!(case.pauses(PATIENCE - MOMENT), (vec![], vec![]));
+    let waits = case.with_under_way("b", 100);
+    let step = Duration::from_millis(500);
+    for _ in 0..5 {
+        assert_eq!(case.pauses(step), (vec![], vec![]));
         case.acknowledge(busy);
     }
+    assert_eq!(case.pauses(step), (vec![waits.partition], vec![]));
+    case.acknowledge(busy);
+    assert!(!case.pauses(MOMENT).1.contains(&busy.partition));
+    case.acknowledge(waits);
+    assert_eq!(case.pauses(MOMENT), (vec![], vec![waits.partition]));
+}
+
+#[test]
+fn a_partition_whose_connection_may_have_failed_is_not_paused_by_itself_until_it_acknowledges_a_record()
+ {
+    let mut case = Case::new(16);
+    let busy = case.with_under_way("a", 100);
+    let failed = case.with_under_way("b", 100);
+    case.queues.connection_failed();
+    for _ in 0..40 {
+        case.acknowledge(busy);
+        assert_eq!(case.pauses(PATIENCE / 2), (vec![], vec![]));
+    }
+    case.acknowledge(failed);
+    for _ in 0..5 {
+        case.acknowledge(busy);
+        assert_eq!(case.pauses(PATIENCE / 2), (vec![], vec![]));
+    }
+    case.acknowledge(busy);
+    assert_eq!(case.pauses(PATIENCE / 2).0, [failed.partition]);
 }
 
 #[test]
