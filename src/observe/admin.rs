@@ -160,7 +160,7 @@ impl Admin {
         }
         match path {
             "/livez" => self.verdict(self.why_not_alive()),
-            "/readyz" => self.verdict(self.why_not_ready()),
+            "/readyz" => self.verdict(why_not_ready(&*self.state, &self.shutdown)),
             "/metrics" => {
                 self.state.refresh(&self.metrics);
                 let accept = head.headers.get(header::ACCEPT);
@@ -186,10 +186,6 @@ struct Verdict {
 impl Admin {
     fn why_not_alive(&self) -> Vec<String> {
         self.state.health().poisoned.into_iter().collect()
-    }
-
-    fn why_not_ready(&self) -> Vec<String> {
-        why_not_ready(&*self.state, &self.shutdown)
     }
 
     fn verdict(&self, reasons: Vec<String>) -> Response<ApiBody> {

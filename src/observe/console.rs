@@ -143,8 +143,9 @@ impl<A: Api> Console<A> {
         let theme = Theme::of(question::cookie(&head.headers, "millrace-theme"));
         let place = Page::at(path);
         match (&head.method, place) {
-            (&Method::POST, Some(Page::SignIn)) => self.sign_in(theme, head, body).await,
-            (&Method::POST, Some(Page::Test)) => self.test_delivery(theme, head, body).await,
+            (&Method::POST, Some(page @ (Page::SignIn | Page::Test))) => {
+                self.form(&page, theme, head, body).await
+            }
             (&Method::POST, None) if path == SIGN_OUT_PATH => {
                 // Read to its end: a connection with an unread body is closed behind the answer, and the next request
                 // on it is lost.

@@ -145,13 +145,8 @@ impl Walk {
     }
 
     fn frame_at(&mut self, offset: u64, end: End) -> Result<Option<Frame>, WalkError> {
-        let Some(head) = self.head_at(offset, end.offset)? else { return Ok(None) };
-        let length = head.frame_length();
-        let fits = length <= end.offset - offset;
-        if !fits || head.sequence < self.expected || head.sequence >= end.sequence {
-            return Ok(None);
-        }
-        let bytes = self.window.get(&*self.file, offset, length, end.offset)?;
+        let Some(head) = self.possible_at(offset, end)? else { return Ok(None) };
+        let bytes = self.window.get(&*self.file, offset, head.frame_length(), end.offset)?;
         if !frame::is_valid(self.generation, &head, &bytes) {
             return Ok(None);
         }
@@ -159,6 +154,15 @@ impl Walk {
             return Err(WalkError::UnknownCodec { offset, codec: head.codec });
         }
         Ok(Some(Frame { offset, head, bytes }))
+    }
+
+    /// Returns the head of the frame at `offset` if one with its length and its number can be there.
+    fn possible_at(&mut self, offset: u64, end: End) -> Result<Option<Head>, WalkError> {
+        let head = self.head_at(offset, end.offset)?;
+        Ok(head.filter(|head| {
+            let fits = head.frame_length() <= end.offset - offset;
+            fits && (self.expected..end.sequence).contains(&head.sequence)
+        }))
     }
 
     fn head_at(&mut self, offset: u64, end: u64) -> Result<Option<Head>, WalkError> {

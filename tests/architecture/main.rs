@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod names;
 mod shares;
 mod words;
 
@@ -220,8 +221,12 @@ fn mistakes(table: &Table, file: &Path, code: &str) -> Vec<String> {
     .collect()
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn src() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+    root().join("src")
 }
 
 fn table_of_this_project() -> Table {

@@ -1,11 +1,9 @@
 //! `src/SHARES.md` and the code are the same: limits are keys or constants that exist, proofs are tests that
 //! exist, and each case of `tests/hostile/shares.rs` has its row.
 
-use std::{fs, path::Path};
+use std::fs;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use super::{names::functions, root};
 
 /// Resource, who takes it, what is left, the answer, the limit, the proof.
 type Row = [String; 6];
@@ -42,19 +40,6 @@ fn is_constant(name: &str) -> bool {
     read(&format!("src/{file}")).contains(&format!("const {constant}:"))
 }
 
-/// Whether a test of this name is anywhere below `folder`.
-fn is_test(folder: &Path, name: &str) -> bool {
-    let function = format!("fn {name}(");
-    fs::read_dir(folder).expect("a readable folder").any(|entry| {
-        let path = entry.expect("a readable folder").path();
-        if path.is_dir() {
-            return is_test(&path, name);
-        }
-        path.extension().is_some_and(|it| it == "rs")
-            && fs::read_to_string(&path).is_ok_and(|text| text.contains(&function))
-    })
-}
-
 fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
@@ -77,6 +62,7 @@ fn every_limit_of_a_shared_resource_exists() {
 #[test]
 fn every_proof_of_a_share_exists_and_a_weak_one_has_none() {
     let cases = read("tests/hostile/shares.rs");
+    let functions = functions();
     for row in rows() {
         assert!(row.iter().all(|cell| !cell.is_empty()), "{row:?}");
         if row[2].starts_with("*weak*") {
@@ -85,10 +71,7 @@ fn every_proof_of_a_share_exists_and_a_weak_one_has_none() {
         for proof in row[5].split("; ").filter(|proof| *proof != "none") {
             let is_there = match proof.strip_prefix("hostile: ") {
                 Some(case) => cases.contains(&format!("\"{case}\"")),
-                None => {
-                    let name = proof.trim_matches('`');
-                    ["src", "tests"].iter().any(|folder| is_test(&root().join(folder), name))
-                }
+                None => functions.contains(proof.trim_matches('`')),
             };
             assert!(is_there, "{}: no such test: {proof}", row[0]);
         }

@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf};
 
-use super::{sources, src};
+use super::{root, sources, src};
 
 /// Words that a comment does not begin with: they hide the noun that a reader searches for.
 const HIDDEN_NOUNS: [&str; 6] = ["What ", "Of ", "The same,", "The same.", "Those ", "Whoever "];
@@ -19,11 +19,11 @@ const PLAIN_WORDS: [(&str, &str); 5] = [
 
 /// The sources, and the documents that their users read. CONTRIBUTING.md shows the words as examples.
 fn texts() -> Vec<PathBuf> {
-    let root = src().parent().expect("the folder of the project").to_owned();
     let mut texts = sources(&src());
-    texts.extend(["README.md", "UPGRADING.md", "config/default.toml"].map(|name| root.join(name)));
+    texts
+        .extend(["README.md", "UPGRADING.md", "config/default.toml"].map(|name| root().join(name)));
     for folder in ["src", "src/decisions", "deploy", "deploy/helm/millrace"] {
-        let entries = fs::read_dir(root.join(folder)).expect("a readable folder");
+        let entries = fs::read_dir(root().join(folder)).expect("a readable folder");
         let files = entries.map(|entry| entry.expect("a readable entry").path());
         texts.extend(files.filter(|file| file.extension().is_some_and(|it| it == "md")));
     }

@@ -178,9 +178,9 @@ fn expressions_name_outcomes_that_exist_and_what_is_called_refused_was_not_answe
     let answered =
         reply::TABLE.iter().filter(|row| row.status == 200 && row.scope != Scope::Health);
     let answered: BTreeSet<_> = answered.map(|row| row.label).collect();
-    let alerts = alerts().into_iter().map(|alert| alert["expr"].clone());
-    for expression in alerts.chain(dashboard_expressions()) {
-        let expression = expression.as_str().expect("each alert and target has an expression");
+    let rules = rules().into_iter().map(|rule| rule["expr"].clone());
+    for expression in rules.chain(dashboard_expressions()) {
+        let expression = expression.as_str().expect("each rule and target has an expression");
         for Matcher { metric, label, excludes, words } in matchers(expression) {
             let is_outcome = (metric == "millrace_deliveries_total" && label == "outcome")
                 || (metric == "millrace_connections_refused_total" && label == "reason");
@@ -200,6 +200,42 @@ fn expressions_name_outcomes_that_exist_and_what_is_called_refused_was_not_answe
             );
         }
     }
+}
+
+/// Outcomes that are answered 503, and that this service cannot help: the sender hung up, or sent what is not for us.
+const NOT_OURS: [&str; 4] =
+    ["foreign-recipient", "recipient-unreadable", "body-broken", "client-gone"];
+
+#[test]
+fn the_objective_of_answers_counts_what_is_stored_and_each_failure_that_this_service_can_help() {
+    let failures = reply::TABLE.iter().filter(|row| {
+        let is_delivery = row.scope == Scope::Source && !row.is_question;
+        is_delivery && row.retry_after.is_some() && !NOT_OURS.contains(&row.label)
+    });
+    let failures: BTreeSet<_> = failures.map(|row| row.label).collect();
+    let answers: BTreeSet<_> = failures.iter().copied().chain(["stored"]).collect();
+    let mut count = 0;
+    for rule in rules() {
+        let counted = match rule["record"].as_str().unwrap_or_default().rsplit_once(':') {
+            Some(("source:millrace_answers", _)) => &answers,
+            Some(("source:millrace_answers_failed", _)) => &failures,
+            _ => continue,
+        };
+        let expression = rule["expr"].as_str().expect("each rule has an expression");
+        // The first selector; the second takes away what an answer that came late is counted twice for.
+        let selector = matchers(expression).into_iter().find(|it| it.label == "outcome");
+        let words = selector.map(|it| it.words).unwrap_or_default();
+        let words: BTreeSet<_> = words.iter().map(String::as_str).collect();
+        let without: Vec<_> = counted.difference(&words).collect();
+        let beside: Vec<_> = words.difference(counted).collect();
+        assert!(
+            without.is_empty() && beside.is_empty(),
+            "{}: add {without:?} to its expression, or to NOT_OURS here, and remove {beside:?}",
+            rule["record"]
+        );
+        count += 1;
+    }
+    assert_eq!(count, 10, "two rules for each of five windows");
 }
 
 fn dashboard_expressions() -> Vec<Value> {
@@ -365,10 +401,14 @@ fn the_dashboard_goes_from_left_to_right_along_the_path() {
 }
 
 fn alerts() -> Vec<Value> {
+    rules().into_iter().filter(|rule| rule["record"].is_null()).collect()
+}
+
+/// The alerts, and the rules that record what they ask for.
+fn rules() -> Vec<Value> {
     let rules = yaml(&read(ALERTS));
     let groups = rules[0]["groups"].as_array().expect("a list").iter();
-    let rules = groups.flat_map(|group| group["rules"].as_array().expect("a list"));
-    rules.filter(|rule| rule["record"].is_null()).cloned().collect()
+    groups.flat_map(|group| group["rules"].as_array().expect("a list")).cloned().collect()
 }
 
 fn name_of(alert: &Value) -> String {

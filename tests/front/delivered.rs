@@ -1,71 +1,15 @@
 //! Answers that say that Kafka has a delivery, with the real spool behind them and a forwarder that the test plays.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    thread::JoinHandle,
-    time::{Duration, Instant},
+use std::time::{Duration, Instant};
+
+use millrace::{config::Answer, ingest::receive::Said};
+
+use crate::{
+    spooled::{LONG, Rig},
+    support::{Raw, Reply, TOKEN, eventually, http2, http2_post, post},
 };
-
-use millrace::{
-    config::{Answer, Listen},
-    ingest::{
-        authenticate::{Gate, token::Tokens},
-        listen,
-        receive::{Receiver, Said, Source},
-    },
-    observe::metrics::Metrics,
-    runtime::shutdown::{Phase, Shutdown},
-    source::SourceName,
-    spool::{self, Folder, Spool, disk::RealDisk},
-};
-use tokio::net::TcpListener;
-
-use crate::support::{Raw, Reply, TOKEN, auth, eventually, http2, http2_post, post};
-
-/// Longer than any test waits.
-const LONG: Duration = Duration::from_secs(50);
-
-struct Rig {
-    spool: Spool,
-    metrics: Metrics,
-    shutdown: Shutdown,
-    address: SocketAddr,
-    writing: JoinHandle<()>,
-    _folder: tempfile::TempDir,
-}
 
 impl Rig {
-    async fn start(answer: Answer) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = spool::Config {
-            directory: folder.path().to_owned(),
-            size_limit: 1 << 20,
-            reserve: 0,
-            reserve_held: 0,
-            ..spool::Config::default()
-        };
-        let (metrics, shutdown) = (Metrics::new(), Shutdown::new());
-        let name = SourceName::new("leads").unwrap();
-        let opened = Folder::open(Arc::new(RealDisk), &config).unwrap();
-        let (writer, spool) = opened.spool(&name, None, &metrics, None).unwrap();
-        let writing = std::thread::spawn(move || writer.run());
-        let source = Source {
-            name,
-            gate: Gate { tokens: Some(Tokens::new(&auth(None))), ..Gate::default() },
-            adobe: None,
-            store: Arc::new(spool.clone()),
-            answer,
-        };
-        let listen = Listen { request_timeout: 2 * LONG, ..Listen::default() };
-        let receiver = Arc::new(Receiver::new([source], &listen, &metrics));
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let until = shutdown.clone();
-        tokio::spawn(listen::serve(None, listener, listen, receiver, metrics.clone(), until));
-        Self { spool, metrics, shutdown, address, writing, _folder: folder }
-    }
-
     async fn delivered(within: Duration) -> Self {
         Self::start(Answer::Delivered { within }).await
     }
@@ -90,12 +34,6 @@ impl Rig {
     fn outcomes(&self, outcome: &str) -> u64 {
         self.metrics.deliveries.with_label_values(&["leads", outcome]).get()
     }
-
-    fn end(self) {
-        self.shutdown.advance(Phase::Closing);
-        self.spool.close();
-        self.writing.join().unwrap();
-    }
 }
 
 fn said(reply: &Reply) -> Option<&str> {
@@ -114,7 +52,7 @@ async fn a_delivery_is_answered_delivered_once_the_forwarder_has_settled_all_of_
     }
     assert_eq!((rig.answers(Said::Delivered), rig.answers(Said::Stored)), (2, 0));
     assert_eq!(rig.outcomes("stored"), 2, "the outcome is the same");
-    rig.end();
+    rig.end().await;
 }
 
 #[tokio::test]
@@ -135,7 +73,7 @@ async fn while_nothing_is_settled_one_delivery_is_waited_for_and_the_next_are_an
     let mut next = rig.send().await;
     rig.spool.settled(rig.spool.durable_end());
     assert_eq!(said(&next.reply().await), Some("delivered"));
-    rig.end();
+    rig.end().await;
 }
 
 /// Over HTTP/2: over HTTP/1 a sender may close its half of a connection and still gets its answer, so there the wait
@@ -155,7 +93,7 @@ async fn a_client_that_disconnects_ends_its_wait_and_its_delivery_stays() {
     let mut next = rig.send().await;
     rig.spool.settled(3);
     assert_eq!(said(&next.reply().await), Some("delivered"));
-    rig.end();
+    rig.end().await;
 }
 
 #[tokio::test]
@@ -168,7 +106,7 @@ async fn a_wait_for_kafka_holds_no_memory_of_bodies() {
     assert_eq!(rig.answers(Said::Delivered) + rig.answers(Said::Stored), 0, "it waits");
     rig.spool.settled(2);
     assert_eq!(said(&sender.reply().await), Some("delivered"));
-    rig.end();
+    rig.end().await;
 }
 
 #[tokio::test]
@@ -176,5 +114,5 @@ async fn a_source_that_answers_stored_waits_for_nothing_and_says_no_more() {
     let rig = Rig::start(Answer::Stored).await;
     assert_eq!(said(&rig.deliver().await), None);
     assert_eq!(rig.answers(Said::Delivered) + rig.answers(Said::Stored), 0);
-    rig.end();
+    rig.end().await;
 }

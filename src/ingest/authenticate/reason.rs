@@ -180,7 +180,8 @@ impl Why {
         }
     }
 
-    /// Combines the reasons of two ways that both refuse: the way that the sender tried decides; both details are kept.
+    /// Combines the reasons of two ways that both refuse: the way that the sender tried decides, `other` if it tried both. Both
+    /// details are kept.
     pub(super) fn or(self, other: Self) -> Self {
         // A way that is not configured has no detail.
         if self.detail.is_empty() {

@@ -3,7 +3,7 @@
 //!
 //! Answers that hyper 1.12 and h2 0.4 write by themselves, as their sources show:
 //!
-//! - **HTTP/1, 400, 414, 431** (`proto/h1/role.rs`, `on_error`): a head that cannot be parsed or whose
+//! - **HTTP/1, 400, 414, 431** (`proto::h1::role`, `on_error`): a head that cannot be parsed or whose
 //!   lengths contradict each other, a target over 64 KiB, a head over `max_buf_size` or with too many
 //!   headers. Written as the connection's last answer; the error comes out of its future. To a sender
 //!   a 4xx is final, and the cause may be ours (a limit) or a proxy's. Hyper cannot be told to answer
@@ -13,7 +13,7 @@
 //!   answer's start, our bodies never contain a status line, and nothing follows such an answer.
 //! - **HTTP/1, 408**: none. A head that does not come in time is an error without an answer; our own
 //!   watch in `activity.rs` stands in for the time-out, which would also count idle time.
-//! - **HTTP/2, 431** (`proto/streams/streams.rs`, `recv_headers`): a head over the advertised
+//! - **HTTP/2, 431** (`proto::streams::streams`, `recv_headers`): a head over the advertised
 //!   `max_header_list_size`. It cannot be replaced, because its header compression is shared with later
 //!   answers, nor is it reported. But it can be seen: a HEADERS frame for which no request was ever
 //!   answered by us. [`Wire`] then fails the connection before that frame leaves; no answer is tried

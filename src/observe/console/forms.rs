@@ -7,7 +7,7 @@ use hyper::body::Body;
 use serde_json::json;
 
 use super::{
-    Api, Console, Failure, bare, html_answer, of_problem,
+    Api, Console, Failure, Page, bare, html_answer, of_problem,
     page::Theme,
     pages::{sign_in, test},
     question::{self, Question},
@@ -19,9 +19,10 @@ use crate::observe::api;
 const MAX_FORM_BYTES: usize = 16 * 1024;
 
 impl<A: Api> Console<A> {
-    /// Answers the form of the page "Sign in".
-    pub(super) async fn sign_in<B>(
+    /// Answers a form of `page`, which is "Sign in" or "Test delivery".
+    pub(super) async fn form<B>(
         &self,
+        page: &Page,
         theme: Theme,
         head: &Parts,
         body: B,
@@ -34,6 +35,13 @@ impl<A: Api> Console<A> {
             Ok(form) => Question::of(std::str::from_utf8(&form).ok()),
             Err(problem) => return of_problem(theme, problem.status(), &problem.into()),
         };
+        match page {
+            Page::Test => self.test_delivery(theme, head, &form).await,
+            _ => self.sign_in(theme, head, &form),
+        }
+    }
+
+    fn sign_in(&self, theme: Theme, head: &Parts, form: &Question) -> Response<Full<Bytes>> {
         let to = form.of_name("to");
         match self.api.sign_in(&form.of_name("token"), head) {
             Ok(cookie) => with_cookie(see_other(question::own_path(&to)), &cookie),
@@ -48,21 +56,13 @@ impl<A: Api> Console<A> {
         }
     }
 
-    /// Answers a form of the page "Test delivery" by that page, with the result.
-    pub(super) async fn test_delivery<B>(
+    /// Answers by the page itself, with the result.
+    async fn test_delivery(
         &self,
         theme: Theme,
         head: &Parts,
-        body: B,
-    ) -> Response<Full<Bytes>>
-    where
-        B: Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let form = match api::read_body(body, MAX_FORM_BYTES).await {
-            Ok(form) => Question::of(std::str::from_utf8(&form).ok()),
-            Err(problem) => return of_problem(theme, problem.status(), &problem.into()),
-        };
+        form: &Question,
+    ) -> Response<Full<Bytes>> {
         let source = form.of_name("source");
         let event_type = form.of_name("type");
         let request = match event_type.as_str() {

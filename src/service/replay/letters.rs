@@ -24,7 +24,7 @@ use crate::{
     spool::{disk::RealDisk, position::Position, viewer::Viewer},
 };
 
-/// The value that `dead_letter.rs` writes where the original is too large for a record.
+/// The value that `deliver::dead_letter` writes where the original is too large for a record.
 #[derive(Deserialize)]
 struct Pointer<'a> {
     #[serde(borrow)]

@@ -138,7 +138,7 @@ mod tests {
     }
 
     impl World {
-        /// Makes `spool/leads/quarantine/1.bytes`, and the same file beside the spool.
+        /// Makes `leads/quarantine/1.bytes` of a spool, and the same file beside the spool.
         fn new() -> Self {
             let temporary = tempfile::tempdir().unwrap();
             let root = temporary.path().to_path_buf();

@@ -54,15 +54,10 @@ impl Walk {
     /// Returns the head of the frame at `offset` if it is whole and was not before the walk. Reads in pieces: the length
     /// may be nonsense.
     fn whole_at(&mut self, offset: u64, end: End) -> Result<Option<Head>, WalkError> {
-        let Some(head) = self.head_at(offset, end.offset)? else { return Ok(None) };
-        let length = head.frame_length();
-        let fits = length <= end.offset - offset;
-        if !fits || head.sequence < self.expected || head.sequence >= end.sequence {
-            return Ok(None);
-        }
+        let Some(head) = self.possible_at(offset, end)? else { return Ok(None) };
         let mut checksum = Checksum::new(self.generation);
         let mut at = offset + 8;
-        let stop = offset + length;
+        let stop = offset + head.frame_length();
         while at < stop {
             let piece = (stop - at).min(BUFFER_BYTES);
             checksum.update(&self.window.get(&*self.file, at, piece, end.offset)?);

@@ -127,6 +127,19 @@ pub(super) fn finds<'r>(by_name: &[(&'r Rule, &'r str)], text: &str) -> Option<O
 /// Rules by path that may still match, each with its remaining names; at least one.
 type Live<'r> = SmallVec<[(&'r Rule, &'r [String]); 4]>;
 
+/// Returns the strictest of the rules that end at a member, and those that lead on into it. `is_called` is about its name.
+fn behind<'r>(live: &Live<'r>, is_called: impl Fn(&str) -> bool) -> (Option<&'r Rule>, Live<'r>) {
+    let (mut ends, mut on) = (None, Live::new());
+    for (rule, names) in live {
+        match names {
+            [last] if is_called(last) => ends = stricter(ends, rule),
+            [first, left @ ..] if is_called(first) => on.push((rule, left)),
+            _ => {}
+        }
+    }
+    (ends, on)
+}
+
 /// Kind of the value that is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -245,15 +258,8 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         if let Some(rule) = self.changed_by(&text) {
             found = stricter(found, rule);
         }
-        let mut next = Live::new();
-        for (rule, names) in live {
-            match names {
-                [last] if is_called(&text, last) => found = stricter(found, rule),
-                [first, left @ ..] if is_called(&text, first) => next.push((rule, left)),
-                _ => {}
-            }
-        }
-        if let Some(rule) = found {
+        let (ends, next) = behind(live, |name| is_called(&text, name));
+        if let Some(rule) = ends.map_or(found, |rule| stricter(found, rule)) {
             let spelled = cursor.skip()?;
             return Ok(self.apply(rule, spelled));
         }

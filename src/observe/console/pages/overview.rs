@@ -153,22 +153,26 @@ fn failures_left(source: &Source) -> Markup {
     }
 }
 
+/// The colour of an outcome of a source: one that is answered 200 or refused for good has its own.
+fn tone(outcome: &str) -> &'static str {
+    match outcome {
+        "stored" => "ok",
+        "probe" | "challenge" | "validation" => "info",
+        "bad-credentials" | "bad-token" => "bad",
+        _ => "warn",
+    }
+}
+
 /// Requests of 24 hours by outcome: a bar in proportion, and the figures.
 fn outcomes(source: &Source) -> Markup {
     let total: u64 = source.outcomes_24h.values().sum();
     let mut by_count: Vec<_> = source.outcomes_24h.iter().collect();
     by_count.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-    let tone = |outcome: &str| match outcome {
-        "stored" => "ok",
-        "probe" | "challenge" | "validation" => "info",
-        "bad-credentials" | "bad-token" => "bad",
-        _ => "warn",
-    };
     html! {
         h3 { "Last 24 hours" span.quiet { " · " (text::of(total, "request")) } }
         @if total > 0 {
             svg.share viewBox="0 0 1000 8" preserveAspectRatio="none" aria-hidden="true" {
-                @for (tone, from, width) in shares(&by_count, total, tone) {
+                @for (tone, from, width) in shares(&by_count, total) {
                     rect class=(tone) x=(from) y="0" width=(width) height="8" {}
                 }
             }
@@ -186,11 +190,7 @@ fn outcomes(source: &Source) -> Markup {
 }
 
 /// Returns tone, start and width of each share, in thousandths; a share that is not zero is wide enough to be seen.
-fn shares<'a>(
-    by_count: &[(&String, &u64)],
-    total: u64,
-    tone: impl Fn(&str) -> &'a str,
-) -> Vec<(&'a str, u64, u64)> {
+fn shares(by_count: &[(&String, &u64)], total: u64) -> Vec<(&'static str, u64, u64)> {
     let mut from = 0;
     let mut shares = Vec::new();
     for (outcome, number) in by_count {
@@ -229,6 +229,24 @@ fn refusals(source: &str, refused: &[Refused], now: Time) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ingest::listen::reply::{self, Scope};
+
+    #[test]
+    fn an_outcome_has_the_colour_of_its_status() {
+        for row in reply::TABLE.iter().filter(|row| row.scope == Scope::Source) {
+            let due = match row.status.as_u16() {
+                200 if row.label == "stored" => "ok",
+                200 => "info",
+                400..500 => "bad",
+                _ => "warn",
+            };
+            assert_eq!(super::tone(row.label), due, "give `{}` its colour", row.label);
         }
     }
 }

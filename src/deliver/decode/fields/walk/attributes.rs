@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Live, Place, Walk};
+use super::{Live, Place, Walk, behind};
 use crate::deliver::decode::{
     Undecodable,
     fields::{
@@ -44,15 +44,8 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         if let Some(rule) = of_value {
             found = stricter(found, rule);
         }
-        let mut within = Live::new();
-        for (rule, names) in live {
-            match names {
-                [last] if is_called_so(last) => found = stricter(found, rule),
-                [first, left @ ..] if is_called_so(first) => within.push((rule, left)),
-                _ => {}
-            }
-        }
-        if let Some(rule) = found {
+        let (ends, within) = behind(live, is_called_so);
+        if let Some(rule) = ends.map_or(found, |rule| stricter(found, rule)) {
             return Ok(self.attribute(rule, &members));
         }
         let is_named = !is_odd;
@@ -61,13 +54,12 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         let mut spans = SmallVec::<[Span; 4]>::new();
         for (name, spelled) in &members {
             let mut cursor = Cursor::new(spelled);
-            let mut live = live.clone();
             let is_own = is_named && ["name", "datatype", "value"].iter().any(|it| is(name, it));
             let is_dropped = if is_own {
                 // Rules by name do not apply to the members that make an attribute; a rule by path may.
-                self.own_member(&mut cursor, *name, &mut live, &within)?
+                self.own_member(&mut cursor, *name, live, &within)?
             } else {
-                self.member(&mut cursor, *name, &live, Place::Data)?
+                self.member(&mut cursor, *name, live, Place::Data)?
             };
             let range = self.at(name.quoted)..self.range(spelled).end;
             spans.push(Span { range, is_dropped });
@@ -82,20 +74,12 @@ impl<'a, 'r> Walk<'a, 'r, '_> {
         &mut self,
         cursor: &mut Cursor<'a>,
         name: Name<'a>,
-        live: &mut Live<'r>,
+        live: &Live<'r>,
         within: &Live<'r>,
     ) -> Result<bool, Undecodable> {
         let text = name.text().unwrap_or_default();
-        let mut found = None;
-        let mut next = Live::new();
-        for (rule, names) in live.iter() {
-            match names {
-                [last] if is_called(&text, last) => found = stricter(found, rule),
-                [first, left @ ..] if is_called(&text, first) => next.push((rule, left)),
-                _ => {}
-            }
-        }
-        if let Some(rule) = found {
+        let (ends, mut next) = behind(live, |name| is_called(&text, name));
+        if let Some(rule) = ends {
             let spelled = cursor.skip()?;
             return Ok(self.apply(rule, spelled));
         }
