@@ -63,8 +63,15 @@ impl Cluster {
         }
     }
 
-    /// Notes an answer of a broker.
-    pub(super) fn answered(&self) {
+    /// Notes an answer of a broker, which ends an outage.
+    pub(super) fn heard_from(&self) {
+        match self.is_away() {
+            true => self.is_there(),
+            false => self.answered(),
+        }
+    }
+
+    fn answered(&self) {
         self.answered.store(self.now(), Ordering::Relaxed);
     }
 
@@ -149,10 +156,10 @@ impl Cluster {
         }
     }
 
-    /// Notes that the cluster was asked and did not answer. Whether that is news.
-    pub(super) fn is_not_there(&self, error: &str) -> bool {
-        if self.silence().is_some_and(|silence| silence < ASK_AFTER) {
-            return false; // Another client got an answer meanwhile.
+    /// Notes that the cluster was asked so long ago and did not answer. Whether that is news.
+    pub(super) fn is_not_there(&self, asked_ago: Duration, error: &str) -> bool {
+        if self.silence().is_some_and(|silence| silence < asked_ago.max(ASK_AFTER)) {
+            return false; // Another client got an answer meanwhile, from another broker.
         }
         let mut trouble = self.trouble.lock();
         if trouble.away_since.is_some() {
@@ -206,10 +213,22 @@ mod tests {
         let cluster = Cluster::new("b:9092");
         cluster.complained(Code::AllBrokersDown, "1/1 brokers are down");
         assert!(cluster.is_in_doubt() && !cluster.is_away());
-        cluster.is_not_there("timed out");
+        cluster.is_not_there(ASK_AFTER, "timed out");
         assert!(cluster.is_away());
         cluster.is_there();
         assert!(!cluster.is_away() && !cluster.is_in_doubt());
+    }
+
+    #[test]
+    fn a_cluster_whose_brokers_answer_others_is_not_away_although_the_one_that_was_asked_says_nothing()
+     {
+        let cluster = Cluster::new("b:9092");
+        cluster.heard_from();
+        std::thread::sleep(ASK_AFTER + Duration::from_millis(10));
+        assert!(!cluster.is_not_there(Duration::from_secs(60), "timed out"), "an answer meanwhile");
+        assert!(cluster.is_not_there(Duration::ZERO, "timed out") && cluster.is_away());
+        cluster.heard_from();
+        assert!(!cluster.is_away(), "an acknowledgement is an answer");
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Producer {
             state.all_failures_are(&failure);
         }
         if std::mem::take(&mut state.answered) {
-            self.topics.cluster().answered();
+            self.topics.cluster().heard_from();
         }
         if state.pending.count() > 0 {
             self.topics.cluster().busy();

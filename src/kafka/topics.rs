@@ -369,6 +369,7 @@ impl Worker {
     /// The cluster's answers about `topics`; those without an answer are left out.
     fn ask(&mut self, client: &BaseProducer<Asking>, topics: &[String]) -> Answers {
         self.asked += topics.len();
+        let asked_at = Instant::now();
         let (answers, error) = by_name::ask(client, topics, &mut self.patience, |topic| {
             topic.map_or(Found::Missing, found)
         });
@@ -376,7 +377,7 @@ impl Worker {
         match error {
             None => self.shared.cluster.is_there(),
             Some(error) => {
-                if self.shared.cluster.is_not_there(&error.to_string()) {
+                if self.shared.cluster.is_not_there(asked_at.elapsed(), &error.to_string()) {
                     self.look_at_addresses();
                 }
             }
