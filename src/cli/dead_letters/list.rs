@@ -40,6 +40,8 @@ pub(super) struct Options {
 const MAX_ROWS: usize = 100_000;
 /// Characters of a letter's error text that are kept.
 const MAX_ERROR_CHARS: usize = 400;
+/// Characters of a reason that are kept: those of millrace are shorter, and another program's may have any length.
+const MAX_REASON_CHARS: usize = 60;
 /// Different reasons that are counted; further ones come from other programs and are counted together.
 const MAX_REASONS: usize = 100;
 
@@ -73,9 +75,10 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
             return Ok(());
         }
         matching += 1;
-        let known = reasons.len() < MAX_REASONS || reasons.contains_key(letter.reason);
-        let reason = if known { text::printable(letter.reason) } else { "others".into() };
-        *reasons.entry(reason).or_default() += 1;
+        let reason = cut(&text::printable(letter.reason), MAX_REASON_CHARS);
+        let known = reasons.len() < MAX_REASONS || reasons.contains_key(&reason);
+        let counted = if known { reason.clone() } else { "others".into() };
+        *reasons.entry(counted).or_default() += 1;
         if json {
             print(out, format_args!("{}\n", to_json(&letter)));
             return Ok(());
@@ -87,7 +90,7 @@ pub(super) fn run(options: &Options, context: &mut Context<'_>) -> Exit {
             at: letter.at,
             source: letter.source.to_string(),
             position: letter.position.to_string(),
-            reason: letter.reason.to_owned(),
+            reason,
             error: cut(&text::printable(letter.error), MAX_ERROR_CHARS),
         });
         Ok(())
@@ -151,7 +154,7 @@ fn render(rows: &mut [Row], width: Option<usize>) -> String {
     for row in rows.iter() {
         let at = row.at.map(when::shown).unwrap_or_else(|| "-".into());
         let name = cut(&row.source, source);
-        let why = cut(&text::printable(&row.reason), reason);
+        let why = cut(&row.reason, reason);
         // Where there is no room beside the other columns, the error text has a line of its own.
         let (gap, room) = match width {
             Some(width) if width < before + 20 => ("\n  ", Some(width.saturating_sub(2).max(20))),

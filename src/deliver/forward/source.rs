@@ -350,12 +350,14 @@ impl Source {
             .map_err(ForwardError::Quarantine)?;
         self.metrics.spool_damage.with_label_values(&[source.as_str()]).inc();
         self.count(&self.metrics.quarantined, "damage");
-        tracing::error!(
-            %source,
-            damage = %damage,
-            path = %kept.path.display(),
-            "range of the spool is damaged: bytes copied to quarantine, events not delivered",
-        );
+        let what = match damage.from == damage.to {
+            true => {
+                "deliveries of the spool are missing: there are no bytes of them to copy to quarantine"
+            }
+            false => "range of the spool is damaged: bytes copied to quarantine",
+        };
+        let path = kept.path.display();
+        tracing::error!(%source, %damage, %path, "{what}, events not delivered");
         Ok(())
     }
 }
