@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <spool.directory>/lock                 one process at a time
-//!                  /<source>.extent      which segment was begun last
+//!                  /<source>.extent      which segment was begun last, and how far the spool went
 //!                  /reserve.<number>     room for checkpoint and quarantine
 //!                  /<source>/identity    the spool's UUID
 //!                           /segments/00000000000000000001.segment
@@ -29,7 +29,11 @@
 //! [`reader`] work on that state, and [`folder`] opens it.
 //! [`viewer`] stands aside: it reads a folder that another process may hold, and writes nothing.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -53,6 +57,7 @@ mod folder;
 mod frame;
 mod identity;
 mod ledger;
+mod noted;
 pub mod position;
 mod queue;
 mod read_retry;
@@ -228,6 +233,13 @@ impl Spool {
     /// deliveries can come because the writer has ended or the spool is poisoned (false).
     pub fn wait_for_more(&self, than: u64, timeout: Duration) -> bool {
         self.shared.wait_for_more(than, timeout)
+    }
+
+    /// Notes on the disk how far the spool goes, so that a start can tell when the last segment was cut while no
+    /// process ran: at most once a second, and only if that is news, so it is worth calling often. Writes a file: not
+    /// for the async runtime's threads, and not for the writer's, for which answers wait.
+    pub fn note_end(&self, now: Instant) {
+        self.shared.note_end(now);
     }
 
     /// Notes that every event below `low` is delivered, those of held topics included, and that the checkpoint

@@ -350,6 +350,8 @@ impl<S: Sink> Forwarder<S> {
     }
 
     fn save_when_due(&mut self, now: Now) -> Result<()> {
+        // A checkpoint says how far the spool goes, too, and is not written while nothing moves.
+        self.source.spool().note_end(now.instant);
         if self.saved.is_due(now) { self.save_checkpoint(now) } else { Ok(()) }
     }
 

@@ -318,7 +318,12 @@ impl RunningForwarder {
         let Self { settings, schemas, lead_states, saved, stop, traces, .. } = self;
         let spool = parts.spool.clone();
         let stopping = || stop.has_reached(Phase::Closing);
-        while let Err(error) = parts.sink.renew(&stopping) {
+        // Asked several times a second. Deliveries are accepted meanwhile, and no checkpoint says how far.
+        let give_up = || {
+            spool.note_end(Instant::now());
+            stopping()
+        };
+        while let Err(error) = parts.sink.renew(&give_up) {
             if stopping() {
                 return Ok(());
             }

@@ -1,9 +1,10 @@
-//! The extent of a spool: a note of the segment that was begun last.
+//! The extent of a spool: a note of the segment that was begun last, and of how far it went.
 //!
-//! The names of the segments show everything but one thing: that the last of them is missing, or all.
-//! So each beginning of a segment is noted in the file `<spool.directory>/<source>.extent`, outside of
-//! the source's folder, which may be lost as a whole. A line of JSON, and its checksum. A damaged or missing
-//! note is ignored, and holds up nothing.
+//! The segments show everything but two things: that the last of them is missing, or all; and that the last of
+//! them was cut at the end of a frame. So each beginning of a segment, and now and then the end, are noted in the
+//! file `<spool.directory>/<source>.extent`, outside of the source's folder, which may be lost as a whole
+//! (`noted.rs` says when). A line of JSON, and its checksum. A damaged or missing note is ignored, and holds up
+//! nothing.
 
 use std::{
     io,
@@ -33,12 +34,23 @@ pub struct Extent {
     pub segment: u64,
     /// Bytes that it may have; more only if it holds a single large group.
     pub segment_size: u64,
+    /// Every delivery before it was durable when the note was written; absent where that says no more than `segment`.
+    /// Earlier versions pass it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<u64>,
 }
 
 impl Extent {
     /// Returns a sequence number behind all that the last segment can have used.
     pub fn behind(&self) -> u64 {
-        self.segment.saturating_add((self.segment_size / HEAD_LENGTH as u64).max(1))
+        let most = self.segment.saturating_add((self.segment_size / HEAD_LENGTH as u64).max(1));
+        most.max(self.durable_to())
+    }
+
+    /// Returns the sequence number before which every delivery was certainly durable once.
+    pub fn durable_to(&self) -> u64 {
+        // A segment is begun when all before it is durable.
+        self.end.map_or(self.segment, |end| end.max(self.segment))
     }
 }
 
@@ -77,7 +89,7 @@ impl ExtentFile {
     pub fn not_noted(&self, error: &io::Error) {
         tracing::warn!(
             path = %self.0.display(), %error,
-            "cannot record the last segment; if it goes missing, a start does not notice"
+            "cannot record how far the spool goes; if its end goes missing, a start may not notice"
         );
     }
 
@@ -106,7 +118,7 @@ impl ExtentFile {
         }
         match serde_json::from_str(json) {
             Ok(Content { extent, .. }) if extent.behind() > LARGEST_SEQUENCE => {
-                Ok(self.tells_nothing(&"it names a segment that no spool can have"))
+                Ok(self.tells_nothing(&"it names a number that no delivery can have"))
             }
             Ok(Content { extent, .. }) => Ok(Some(extent)),
             Err(error) => Ok(self.tells_nothing(&error)),
@@ -115,7 +127,7 @@ impl ExtentFile {
 
     fn tells_nothing(&self, why: &dyn std::fmt::Display) -> Option<Extent> {
         let path = self.0.display();
-        tracing::warn!(%path, %why, "the record of the last segment cannot be used");
+        tracing::warn!(%path, %why, "the record of how far the spool goes cannot be used");
         None
     }
 }

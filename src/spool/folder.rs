@@ -18,6 +18,7 @@ use super::{
     error::OpenError,
     extent::{Extent, ExtentFile},
     identity::IdentityFile,
+    noted::Noted,
     position::Position,
     read_retry::ReadRetry,
     recovery::{self, Known},
@@ -121,13 +122,16 @@ impl Folder {
         let [of_source, of_segments] = folders;
         let folders = [of_source?, of_segments?];
         self.anchored.hold(folders[0].clone());
+        // Where no segment goes on, the end is behind numbers that deliveries may have had.
+        let guessed_to = recovered.active.is_none().then(|| recovered.ledger.durable_end());
+        let noted = Noted::new(extent_file, extent, guessed_to.unwrap_or(1));
         let shared = Arc::new(Shared::new(
             source.clone(),
             id,
             folders,
             self.clone(),
             source_limit,
-            (recovered.ledger, trouble),
+            (recovered.ledger, trouble, noted),
             metrics,
         ));
         note_extent(&shared, extent, generations.last().copied());
@@ -210,9 +214,9 @@ fn is_of(extent: &Extent, spool: Uuid, source: &SourceName) -> bool {
 fn note_extent(shared: &Shared, noted: Option<Extent>, last: Option<u64>) {
     let Some(last) = last else { return };
     if noted.is_none_or(|noted| noted.segment < last)
-        && let Err(error) = shared.extent.note(shared.disk(), shared.extent_at(last))
+        && let Err(error) = shared.noted.begun(shared.disk(), shared.extent_at(last))
     {
-        shared.extent.not_noted(&error);
+        tracing::warn!(source = %shared.source, %error, "cannot record the last segment yet");
     }
 }
 

@@ -54,6 +54,7 @@ impl Writer {
             }
         }
         self.leave_in_place();
+        self.shared.note_last_end();
     }
 
     fn commit(&mut self, mut group: Vec<Authenticated>, mut answers: Vec<Answer>) {

@@ -26,9 +26,9 @@
 //! sync the page cache may hold a frame that the disk does not, long enough to be delivered.
 //!
 //! The segments alone do not show that the last of them is missing, or was cut at the end of a frame. Two other
-//! files help ([`Known`]): the checkpoint, with how far the spool was durable when it was written, and the
-//! extent, with the segment that was begun last. Where the segments end earlier, numbering goes on behind it,
-//! nothing is cut, and the reader reports the numbers between as damage.
+//! files help ([`Known`]): the checkpoint and the extent, each with how far the spool was durable when it was
+//! written, and the extent with the segment that was begun last. Where the segments end earlier, numbering goes on
+//! behind it, nothing is cut, and the reader reports the numbers between as damage.
 
 use std::{
     io::{self, IoSlice},
@@ -87,9 +87,8 @@ impl Known {
     /// Returns the sequence before which every delivery was certainly durable once.
     fn durable_to(&self, last: u64) -> u64 {
         let stored = self.delivered.map_or(1, |at| at.stored);
-        // A segment is begun when all before it is durable.
-        let begun = self.extent.map_or(1, |extent| extent.segment);
-        self.delivered_to().max(stored).max(begun.max(last))
+        let noted = self.extent.map_or(1, |extent| extent.durable_to());
+        self.delivered_to().max(stored).max(noted.max(last))
     }
 
     /// Returns a number that no delivery has had, if the last segment that is there begins with `last`.

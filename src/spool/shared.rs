@@ -2,9 +2,16 @@
 //!
 //! Two locks, taken in this order: `delivering` (one thread at a time moves the low position or
 //! removes segments, with input and output) and `book` (short). The writer owns its file alone and
-//! needs neither while it writes and syncs. A third one, `read_retry`, is short and taken alone.
+//! needs neither while it writes and syncs. A third one, `read_retry`, is short and taken alone; so is that of the
+//! note of the extent (`noted.rs`), which is held while it is written.
 
-use std::{io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    ops::Range,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use uuid::Uuid;
@@ -14,9 +21,10 @@ use super::{
     anchor::{Anchor, Stands},
     disk::Disk,
     error::{AppendError, Limit},
-    extent::{Extent, ExtentFile},
+    extent::Extent,
     folder::Folder,
     ledger::{Ledger, Mark},
+    noted::Noted,
     read_retry::ReadRetry,
     retention::Delivering,
     segment,
@@ -34,7 +42,7 @@ pub struct Shared {
     pub segments: PathBuf,
     /// The source's folder and that of the segments, as they were when the spool was opened.
     folders: [Anchor; 2],
-    pub extent: ExtentFile,
+    pub noted: Noted,
     pub folder: Arc<Folder>,
     pub source_limit: Option<u64>,
     /// Bytes of `spool.size_limit` for this source alone.
@@ -87,10 +95,10 @@ impl Shared {
         folders: [Anchor; 2],
         folder: Arc<Folder>,
         source_limit: Option<u64>,
-        recovered: (Ledger, ReadRetry),
+        recovered: (Ledger, ReadRetry, Noted),
         metrics: &Metrics,
     ) -> Self {
-        let (ledger, read_retry) = recovered;
+        let (ledger, read_retry, noted) = recovered;
         let metrics = metrics.source(source.as_str());
         metrics.spool_poisoned.set(0);
         let guaranteed = folder.total.guaranteed(source_limit);
@@ -106,14 +114,13 @@ impl Shared {
             set_aside: false,
             ended: false,
         };
-        let extent = ExtentFile::of(&folder.config.directory, &source);
         let settled = Settled::new(book.ledger.lowest().sequence);
         Self {
             source,
             id,
             segments: folders[1].path().to_owned(),
             folders,
-            extent,
+            noted,
             folder,
             source_limit,
             guaranteed,
@@ -163,7 +170,22 @@ impl Shared {
 
     /// Returns the extent of this spool when its last segment is `segment`.
     pub fn extent_at(&self, segment: u64) -> Extent {
-        Extent { spool: self.id, segment, segment_size: self.folder.config.segment_size }
+        let segment_size = self.folder.config.segment_size;
+        Extent { spool: self.id, segment, segment_size, end: None }
+    }
+
+    /// Notes how far the spool goes, if it is time.
+    pub fn note_end(&self, now: Instant) {
+        let end = self.look(|ledger| ledger.durable_end());
+        let disk = &**self.folder.disk();
+        // Without the lock another process may have noted more.
+        self.noted.end_when_due(disk, now, end, || !self.folder.has_lost_its_lock());
+    }
+
+    /// Notes how far the spool goes, since no more deliveries will come.
+    pub fn note_last_end(&self) {
+        let end = self.look(|ledger| ledger.durable_end());
+        self.noted.end(&**self.folder.disk(), end, || !self.folder.has_lost_its_lock());
     }
 
     /// Reads from the ledger.

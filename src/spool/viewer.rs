@@ -22,7 +22,7 @@ use super::{
     damage::Damage,
     disk::{self, Disk},
     error::{OpenError, ReadError},
-    extent::ExtentFile,
+    extent::{Extent, ExtentFile},
     identity::IdentityFile,
     reader, recovery, retention,
     segment::{self, HEADER_LENGTH, NoHeader},
@@ -78,6 +78,9 @@ pub struct Viewer {
     segments: PathBuf,
     id: Option<Uuid>,
     extent: ExtentFile,
+    /// The extent as it was when the viewer was opened, before the segments were listed: so all that it says was in
+    /// them by then. `None` also where a later version has written it, which [`Viewer::check_versions`] tells.
+    noted: Option<Extent>,
 }
 
 /// A segment as its name and the directory describe it.
@@ -120,6 +123,7 @@ impl Viewer {
         let folder = directory.join(source.as_str());
         let segments = folder.join("segments");
         let extent = ExtentFile::of(directory, source);
+        let noted = extent.read(&*disk).ok().flatten();
         let generations = recovery::generations(&*disk, &segments)
             .map_err(|error| or_gone(error, &*disk, &segments, &extent))?;
         let identity = IdentityFile {
@@ -129,7 +133,8 @@ impl Viewer {
             generations: &generations,
         };
         let id = identity.read()?.map(|found| found.spool);
-        Ok(Self { disk, source: source.clone(), segments, id, extent })
+        let noted = noted.filter(|noted| Some(noted.spool) == id);
+        Ok(Self { disk, source: source.clone(), segments, id, extent, noted })
     }
 
     /// Returns the spool's id; `None` when nothing was ever stored.
@@ -254,7 +259,17 @@ impl Viewer {
         let end = End { offset: length, sequence: segment.next_sequence.unwrap_or(u64::MAX) };
         let walk = Walk::new(file.clone(), first, HEADER_LENGTH, first);
         let source = self.source.clone();
-        Ok(Some(Scan { source, path, file, walk, end, header, offset: HEADER_LENGTH }))
+        let durable_to = self.durable_to(segment);
+        Ok(Some(Scan { source, path, file, walk, end, durable_to, header, offset: HEADER_LENGTH }))
+    }
+
+    /// Returns the sequence number to which `segment` went at least.
+    fn durable_to(&self, segment: &Segment) -> u64 {
+        // If the last segment is missing, the note's end was in that one.
+        let noted = self.noted.filter(|noted| {
+            segment.next_sequence.is_none() && noted.segment <= segment.first_sequence
+        });
+        noted.map_or(segment.first_sequence, |noted| noted.durable_to())
     }
 }
 

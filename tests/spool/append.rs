@@ -70,10 +70,10 @@ fn what_waits_during_a_sync_shares_the_next_one() {
             assert_eq!(other.await.unwrap(), expected);
         }
     });
-    spool.close();
-    thread.join().unwrap();
     let calls: Vec<_> = disk.take_log().into_iter().map(|(call, _)| call).collect();
     assert_eq!(calls, [Call::SyncData, Call::Write, Call::SyncData]);
+    spool.close();
+    thread.join().unwrap();
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! - `full`: limits, reserve and a full volume, and free again
 //! - `short`: too few files, too little memory: full, and nothing more
 //! - `in_place`: the folder under the process: segments removed, replaced, cut; and at the next start
+//! - `cut`: a last segment that is cut while no process runs
 //! - `reserve`: what is written when the volume is full
 //! - `poison`: failed syncs and writes
 //! - `retention`: delivered segments, the backlog's numbers
@@ -20,6 +21,7 @@ mod simulated_disk;
 mod support;
 
 mod append;
+mod cut;
 mod damage;
 mod folder;
 mod full;

@@ -116,6 +116,13 @@ impl Folder {
         }
     }
 
+    /// Opens the spool of `name` and stops in order, as a service does.
+    pub fn stop(&self, name: &str) {
+        let (writer, spool) = self.open(name);
+        spool.close();
+        writer.run();
+    }
+
     fn checkpoint_file(&self, name: &str) -> CheckpointFile {
         CheckpointFile::new(Arc::new(RealDisk), &self.path().join(name))
     }

@@ -231,3 +231,27 @@ fn a_source_whose_folder_is_gone_is_named_by_every_tool() {
         }
     }
 }
+
+#[test]
+fn a_last_segment_that_was_cut_is_damage_with_the_missing_deliveries() {
+    let folder = Folder::with(&[("leads", 9)]);
+    folder.stop("leads");
+    assert_eq!(verify(&folder).code, 0);
+    let last = folder.segments("leads").pop().unwrap();
+    let whole = fs::read(&last).unwrap();
+    let frame = frame("leads", 200);
+    let cuts = [(HEADER + 2 * frame, 9), (HEADER + frame + 40, 8), (HEADER + frame, 8)];
+    for (length, lost) in cuts.into_iter().chain([(HEADER, 7), (10, 7), (0, 7)]) {
+        fs::write(&last, &whole[..length as usize]).unwrap();
+        assert_damage(&folder, &format!("sequences {lost}..10, undelivered"));
+        let lost = format!("sequences {lost}..10");
+        for tool in ["inspect", "export"] {
+            let ended = folder.tool(&[tool]);
+            let said = ended.out + &ended.errors;
+            assert!(said.contains(&lost), "{tool}, {length} bytes:\n{said}");
+        }
+    }
+    // The service says the same, and numbers go on behind them.
+    folder.append("leads", [body(10, 200)]);
+    assert_damage(&folder, "sequences 7..10, undelivered");
+}

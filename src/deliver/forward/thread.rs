@@ -42,7 +42,7 @@ pub fn run<S: Sink>(
             Err(error) if error.is_final() => return Err(error),
             Err(error) => {
                 report(spool, &error);
-                pause(troubles.next_delay(), stop);
+                pause(spool, troubles.next_delay(), stop);
             }
         }
     }
@@ -73,9 +73,10 @@ fn report(spool: &Spool, error: &ForwardError) {
     tracing::error!(source = %spool.source(), %error, "forwarding failed; retrying");
 }
 
-fn pause(delay: Duration, stop: &dyn Fn() -> Option<Instant>) {
+fn pause(spool: &Spool, delay: Duration, stop: &dyn Fn() -> Option<Instant>) {
     let end = Instant::now() + delay;
     while Instant::now() < end && stop().is_none() {
+        spool.note_end(Instant::now());
         std::thread::sleep(MAX_WAIT.min(delay));
     }
 }

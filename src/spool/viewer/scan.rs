@@ -22,6 +22,8 @@ pub struct Scan {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) walk: Walk,
     pub(super) end: End,
+    /// Deliveries before it were durable once: where they are not, they are missing.
+    pub(super) durable_to: u64,
     /// The header's damage, if it has any, to be reported first.
     pub(super) header: Option<Seen>,
     pub(super) offset: u64,
@@ -73,6 +75,9 @@ impl Scan {
                     self.offset = range.to;
                     return Ok(Some(self.damage(range)));
                 }
+                Ok(Step::End) if self.walk.expected() < self.durable_to => {
+                    return Ok(Some(self.missing_end()));
+                }
                 Ok(Step::End) => return Ok(None),
                 Err(error) => {
                     if let WalkError::Io { error, .. } = &error
@@ -103,6 +108,14 @@ impl Scan {
         self.walk.expected()
     }
 
+    /// Returns the deliveries that were at the end and are not there: the segment was cut.
+    fn missing_end(&mut self) -> Seen {
+        let at = self.offset;
+        let range = Range { from: at, to: at, first: self.walk.expected(), next: self.durable_to };
+        self.walk = Walk::new(self.file.clone(), self.walk.generation(), at, range.next);
+        self.damage(range)
+    }
+
     /// Returns unreadable bytes here as damage, if they are no more than a service would pass.
     fn unreadable(&mut self) -> Result<Option<Seen>, ReadError> {
         let found = self.walk.pass_unreadable(self.end);
@@ -112,9 +125,9 @@ impl Scan {
         self.offset = range.to;
         if range.next == u64::MAX {
             // To the end of the last segment: how many deliveries were there is not known.
-            range.next = range.first;
+            range.next = range.first.max(self.durable_to);
             let generation = self.walk.generation();
-            self.walk = Walk::new(self.file.clone(), generation, range.to, range.first);
+            self.walk = Walk::new(self.file.clone(), generation, range.to, range.next);
         }
         let damage = Damage::unreadable(self.path.clone(), found, self.file.clone());
         Ok(Some(Seen::Damage(damage)))
@@ -128,10 +141,11 @@ impl Scan {
         let generation = self.walk.generation();
         self.walk = Walk::new(self.file.clone(), generation, range.from, range.first);
         let behind = match tail::is_unfinished(&*self.file, generation, range) {
-            Ok(true) => None,
-            Ok(false) => {
+            Ok(true) if range.first >= self.durable_to => None,
+            Ok(_) => {
                 let behind = self.walk.behind_all(range.from, self.end);
-                Some(behind.map_err(|error| reader::failed(error, self.path.clone()))?)
+                let behind = behind.map_err(|error| reader::failed(error, self.path.clone()))?;
+                Some(behind.max(self.durable_to))
             }
             // Cut while it was being read.
             Err(error)

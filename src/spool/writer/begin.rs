@@ -61,15 +61,8 @@ impl Writer {
         file.sync_data().map_err(|error| self.not_synced("syncing", generation, &error))?;
         disk.sync_dir(&self.shared.segments)
             .map_err(|error| self.not_synced("syncing the folder of", generation, &error))?;
-        self.shared.extent.note(disk, self.shared.extent_at(generation)).or_else(|error| {
-            match Limit::of_shortage(&error) {
-                Some(limit) => Err(NotWritten::Short(limit, error.to_string())),
-                None => {
-                    self.shared.extent.not_noted(&error);
-                    Ok(())
-                }
-            }
-        })
+        let noted = self.shared.noted.begun(disk, self.shared.extent_at(generation));
+        noted.map_err(|error| self.not_begun(generation, &error))
     }
 
     fn not_begun(&self, generation: u64, error: &io::Error) -> NotWritten {
