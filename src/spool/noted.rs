@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::{
     disk::{self, Disk},
     extent::{Extent, ExtentFile},
+    shared::Shared,
 };
 
 /// Time between two notes of the end: deliveries of so long are at risk if the last segment is cut after a kill.
@@ -82,6 +83,28 @@ impl Noted {
         if last.is_news(end) && may_write() {
             last.note_end(&self.file, disk, end);
         }
+    }
+}
+
+impl Shared {
+    /// Returns the extent of this spool when its last segment is `segment`.
+    pub fn extent_at(&self, segment: u64) -> Extent {
+        let segment_size = self.folder.config.segment_size;
+        Extent { spool: self.id, segment, segment_size, end: None }
+    }
+
+    /// Notes how far the spool goes, if it is time.
+    pub fn note_end(&self, now: Instant) {
+        let end = self.look(|ledger| ledger.durable_end());
+        let disk = &**self.folder.disk();
+        // Without the lock another process may have noted more.
+        self.noted.end_when_due(disk, now, end, || !self.folder.has_lost_its_lock());
+    }
+
+    /// Notes how far the spool goes, since no more deliveries will come.
+    pub fn note_last_end(&self) {
+        let end = self.look(|ledger| ledger.durable_end());
+        self.noted.end(&**self.folder.disk(), end, || !self.folder.has_lost_its_lock());
     }
 }
 

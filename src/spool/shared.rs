@@ -5,13 +5,7 @@
 //! needs neither while it writes and syncs. A third one, `read_retry`, is short and taken alone; so is that of the
 //! note of the extent (`noted.rs`), which is held while it is written.
 
-use std::{
-    io,
-    ops::Range,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use uuid::Uuid;
@@ -21,7 +15,6 @@ use super::{
     anchor::{Anchor, Stands},
     disk::Disk,
     error::{AppendError, Limit},
-    extent::Extent,
     folder::Folder,
     ledger::{Ledger, Mark},
     noted::Noted,
@@ -166,26 +159,6 @@ impl Shared {
 
     pub fn segment_path(&self, generation: u64) -> PathBuf {
         segment::path(&self.segments, generation)
-    }
-
-    /// Returns the extent of this spool when its last segment is `segment`.
-    pub fn extent_at(&self, segment: u64) -> Extent {
-        let segment_size = self.folder.config.segment_size;
-        Extent { spool: self.id, segment, segment_size, end: None }
-    }
-
-    /// Notes how far the spool goes, if it is time.
-    pub fn note_end(&self, now: Instant) {
-        let end = self.look(|ledger| ledger.durable_end());
-        let disk = &**self.folder.disk();
-        // Without the lock another process may have noted more.
-        self.noted.end_when_due(disk, now, end, || !self.folder.has_lost_its_lock());
-    }
-
-    /// Notes how far the spool goes, since no more deliveries will come.
-    pub fn note_last_end(&self) {
-        let end = self.look(|ledger| ledger.durable_end());
-        self.noted.end(&**self.folder.disk(), end, || !self.folder.has_lost_its_lock());
     }
 
     /// Reads from the ledger.
