@@ -103,7 +103,7 @@ struct Partition {
 struct Crowd {
     since: Instant,
     is_paused: bool,
-    /// Of this partition alone.
+    /// The silence of this partition alone.
     silence: Silence,
 }
 
