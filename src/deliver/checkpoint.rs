@@ -4,8 +4,8 @@
 //! `held` with a position at or before it.
 //!
 //! Exactly-once delivery stores the same JSON as a record's value, in the transaction that delivers the events that it
-//! passes; the file is written after that and never ahead of it. Of the two the one counts from which less is delivered
-//! again ([`Checkpoint::further`]), whichever mode wrote it.
+//! passes; the file is written after that and never ahead of it. An event that one of the two has passed is delivered,
+//! whichever mode wrote it ([`Checkpoint::together_with`]).
 
 mod file;
 mod writers;
@@ -138,15 +138,42 @@ impl Checkpoint {
         }
     }
 
-    /// Returns the one of two checkpoints of the same spool from which less is delivered again. With either nothing is
-    /// lost. The number alone does not tell: at-least-once delivery counts from the checkpoint of the file, which may be
-    /// older than what transactions have committed.
-    pub fn further(self, other: Self) -> Self {
+    /// Returns what two checkpoints of the same spool say together: an event that one of them has passed is delivered. The
+    /// number does not tell which one is further: at-least-once delivery counts from the checkpoint of the file, which may
+    /// be older than what transactions have committed. Under another routing topics have other names: the one with the
+    /// larger number is taken as it is.
+    pub fn together_with(self, other: Self) -> Self {
         let number = self.number.max(other.number); // the next one must be larger than both
         let stored = self.stored.max(other.stored);
-        let is_further =
-            (other.lowest(), other.number, other.low) > (self.lowest(), self.number, self.low);
-        Self { number, stored, ..if is_further { other } else { self } }
+        let is_ahead = if self.routing == other.routing {
+            (other.low, other.number) > (self.low, self.number)
+        } else {
+            other.number > self.number
+        };
+        let (ahead, behind) = if is_ahead { (other, self) } else { (self, other) };
+        let together =
+            if ahead.routing == behind.routing { ahead.raised_by(&behind) } else { ahead };
+        Self { number, stored, ..together }
+    }
+
+    /// Leaves out of what is still to be delivered what `other`, which is not further, has passed.
+    fn raised_by(mut self, other: &Self) -> Self {
+        for held in &mut self.held {
+            held.position = held.position.max(other.reached(Some(&held.topic)));
+        }
+        let low = self.low;
+        self.held.retain(|held| held.position < low);
+        self.refused.retain(|refused| {
+            let has_passed = refused.position < other.reached(refused.topic.as_deref());
+            !has_passed || other.refused.iter().any(|it| it.position == refused.position)
+        });
+        self
+    }
+
+    /// Everything of `topic` before this position is passed.
+    fn reached(&self, topic: Option<&str>) -> Position {
+        let held = self.held.iter().find(|held| Some(held.topic.as_str()) == topic);
+        held.map_or(self.low, |held| held.position)
     }
 
     /// The lowest position that still must be read, which retention may not pass.
@@ -270,22 +297,59 @@ mod tests {
     }
 
     #[test]
-    fn of_two_checkpoints_the_one_counts_from_which_less_is_delivered_again() {
+    fn an_event_that_one_of_two_checkpoints_has_passed_is_delivered() {
         let at = |low, number| Checkpoint {
             low: Position::start_of(low),
             number,
             ..Checkpoint::beginning(Uuid::nil())
         };
-        let holds = |low, number, held| Checkpoint {
-            held: vec![Held { topic: "a".into(), position: Position::start_of(held) }],
+        let holds = |low, number, held: &[(&str, u64)]| Checkpoint {
+            held: held
+                .iter()
+                .map(|(topic, held)| Held {
+                    topic: (*topic).into(),
+                    position: Position::start_of(*held),
+                })
+                .collect(),
             ..at(low, number)
         };
-        assert_eq!(at(9, 4).further(at(7, 5)), at(9, 5), "counted from a file that was older");
-        assert_eq!(at(7, 5).further(at(9, 4)), at(9, 5));
-        assert_eq!(at(9, 0).further(at(7, 5)), at(9, 5));
-        assert_eq!(holds(9, 4, 7).further(at(7, 5)), at(7, 5), "routing was changed: it went back");
-        assert_eq!(at(8, 4).further(holds(9, 5, 7)), at(8, 5), "a held topic is behind it");
-        assert_eq!(holds(8, 4, 7).further(holds(9, 5, 7)), holds(9, 5, 7));
+        let both_ways = |a: Checkpoint, b: Checkpoint, together: Checkpoint| {
+            assert_eq!(a.clone().together_with(b.clone()), together);
+            assert_eq!(b.together_with(a), together);
+        };
+        both_ways(at(9, 4), at(7, 5), at(9, 5)); // counted from a file that was older
+        both_ways(at(9, 0), at(7, 5), at(9, 5));
+        both_ways(holds(9, 4, &[("a", 3)]), at(7, 5), holds(9, 5, &[("a", 7)]));
+        both_ways(at(8, 4), holds(9, 5, &[("a", 7)]), holds(9, 5, &[("a", 8)]));
+        both_ways(holds(9, 4, &[("a", 3)]), holds(3, 5, &[("b", 2)]), holds(9, 5, &[("a", 3)]));
+        both_ways(
+            holds(75, 37, &[("a", 2)]),
+            holds(4, 20, &[("a", 3), ("b", 3), ("c", 2)]),
+            holds(75, 37, &[("a", 3)]),
+        );
+        let other = Checkpoint { routing: "b".into(), ..at(7, 5) };
+        both_ways(holds(9, 4, &[("a", 3)]), other.clone(), other); // it went back for another routing
+    }
+
+    #[test]
+    fn a_refused_event_waits_unless_the_other_checkpoint_has_passed_it() {
+        let refused = |sequence| Refused {
+            position: Position::start_of(sequence),
+            topic: Some("a".into()),
+            reason: "refused".into(),
+            error: String::new(),
+        };
+        let committed = Checkpoint {
+            low: Position::start_of(9),
+            refused: vec![refused(3), refused(6)],
+            ..Checkpoint::beginning(Uuid::nil())
+        };
+        let behind =
+            Checkpoint { low: Position::start_of(5), ..Checkpoint::beginning(Uuid::nil()) };
+        let together = committed.clone().together_with(behind);
+        assert_eq!(together.refused, [refused(6)]);
+        let same = committed.clone().together_with(committed.clone());
+        assert_eq!(same.refused, committed.refused);
     }
 
     #[test]

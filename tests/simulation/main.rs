@@ -334,7 +334,7 @@ const RARE_ON_A_DISK_THAT_LIES: [&str; 9] = [
 ];
 
 /// Seeds that found something on a disk that lies.
-const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 13] = [
+const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 14] = [
     // A lane that was opened again, since another topic was in trouble, began the tries at a bad page again.
     (Senders::One, Delivery::ExactlyOnce, 160001024),
     (Senders::One, Delivery::ExactlyOnce, 160001026),
@@ -357,6 +357,8 @@ const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 13] = [
     // larger number, and the file's was further.
     (Senders::One, Delivery::Switching, 170500113),
     (Senders::One, Delivery::Switching, 170010640),
+    // The topic's checkpoint had the later oldest event, and the file's was further but for one held topic.
+    (Senders::One, Delivery::Switching, 173100500),
 ];
 
 #[test]

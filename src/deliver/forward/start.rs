@@ -66,10 +66,10 @@ impl Start {
         Some(Attempt { number: found.number, writer })
     }
 
-    /// Returns the one of both checkpoints that is further.
+    /// Returns what both checkpoints say together.
     pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
         match (self.file.clone(), self.found.clone()) {
-            (Some(file), Some(found)) => Some(file.further(found)),
+            (Some(file), Some(found)) => Some(file.together_with(found)),
             (file, found) => file.or(found),
         }
     }
