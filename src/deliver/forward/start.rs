@@ -60,8 +60,10 @@ impl Start {
     /// source's events, are behind the checkpoint too, and the other source may still have to deliver them.
     pub(super) fn unsaved(&self) -> Option<Attempt> {
         let found = self.found.as_ref()?;
-        let is_behind =
-            |file: &Checkpoint| file.number < found.number || file.lowest() < found.lowest();
+        let is_behind = |file: &Checkpoint| {
+            let together = file.clone().together_with(found.clone());
+            file.number < found.number || (together.low, &together.held) != (file.low, &file.held)
+        };
         let writer = found.writer.filter(|_| self.file.as_ref().is_none_or(is_behind))?;
         Some(Attempt { number: found.number, writer })
     }
