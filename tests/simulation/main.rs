@@ -334,7 +334,7 @@ const RARE_ON_A_DISK_THAT_LIES: [&str; 9] = [
 ];
 
 /// Seeds that found something on a disk that lies.
-const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 14] = [
+const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 15] = [
     // A lane that was opened again, since another topic was in trouble, began the tries at a bad page again.
     (Senders::One, Delivery::ExactlyOnce, 160001024),
     (Senders::One, Delivery::ExactlyOnce, 160001026),
@@ -359,6 +359,8 @@ const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 14] = [
     (Senders::One, Delivery::Switching, 170010640),
     // The topic's checkpoint had the later oldest event, and the file's was further but for one held topic.
     (Senders::One, Delivery::Switching, 173100500),
+    // Damage in front of a delivery took a lane back to its first event, which was committed.
+    (Senders::One, Delivery::Switching, 173100360),
 ];
 
 #[test]

@@ -82,9 +82,10 @@ impl Lane {
         self.reader.release();
     }
 
-    /// Goes on behind delivery (or damage) `sequence`.
+    /// Goes on with delivery `next_sequence`, behind another one or behind damage. Damage may have cost no delivery, and lie
+    /// in front of one in which the lane stands: it does not go back to that one's first event.
     pub fn pass(&mut self, next_sequence: u64) {
-        self.next = Position::start_of(next_sequence);
+        self.next = self.next.max(Position::start_of(next_sequence));
     }
 
     /// Lets the delivery at `sequence` be read once more: it could not be handled.
@@ -133,6 +134,17 @@ mod tests {
     fn take(lane: &mut Lane) -> StoredDelivery {
         let Next::Delivery(delivery) = lane.take().unwrap() else { panic!("there is none") };
         delivery
+    }
+
+    #[test]
+    fn damage_without_a_delivery_in_it_does_not_take_a_lane_back_to_events_that_it_has_passed() {
+        let place = place();
+        let middle = Position { sequence: 35, index: 2 };
+        let mut lane = Lane::new(1, place.spool.reader(35), middle);
+        lane.pass(35);
+        assert_eq!((lane.next(), lane.skip(35)), (middle, 2));
+        lane.pass(36);
+        assert_eq!(lane.next(), at(36));
     }
 
     #[test]
