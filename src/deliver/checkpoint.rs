@@ -4,8 +4,8 @@
 //! `held` with a position at or before it.
 //!
 //! Exactly-once delivery stores the same JSON as a record's value, in the transaction that delivers the events that it
-//! passes; the file is written after that and never ahead of it. An event that one of the two has passed is delivered,
-//! whichever mode wrote it ([`Checkpoint::together_with`]).
+//! passes; the file is written after that and never ahead of it. Of the two the one with the larger number is the
+//! later one, whichever mode wrote it.
 
 mod file;
 mod writers;
@@ -44,8 +44,7 @@ pub struct Checkpoint {
     /// The routing that named the held topics: empty until a forwarder takes it up.
     #[serde(default)]
     pub routing: String,
-    /// Counts the checkpoints stored for this spool. Of those that one process wrote, or that are on the topic, the larger
-    /// number is the later one.
+    /// Counts the checkpoints stored for this spool: the larger number is the later one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub number: u64,
     /// The process that wrote it; in exactly-once delivery only.
@@ -138,42 +137,15 @@ impl Checkpoint {
         }
     }
 
-    /// Returns what two checkpoints of the same spool say together: an event that one of them has passed is delivered. The
-    /// number does not tell which one is further: at-least-once delivery counts from the checkpoint of the file, which may
-    /// be older than what transactions have committed. Under another routing topics have other names: the one with the
-    /// larger number is taken as it is.
-    pub fn together_with(self, other: Self) -> Self {
-        let number = self.number.max(other.number); // the next one must be larger than both
-        let stored = self.stored.max(other.stored);
-        let is_ahead = if self.routing == other.routing {
-            (other.low, other.number) > (self.low, self.number)
-        } else {
-            other.number > self.number
+    /// Returns the later one of two checkpoints of the same spool.
+    pub fn later(self, other: Self) -> Self {
+        // Earlier versions of this program wrote no number.
+        let numbered = self.number > 0 && other.number > 0;
+        let is_later = match numbered {
+            true => other.number > self.number,
+            false => (other.low, other.number) > (self.low, self.number),
         };
-        let (ahead, behind) = if is_ahead { (other, self) } else { (self, other) };
-        let together =
-            if ahead.routing == behind.routing { ahead.raised_by(&behind) } else { ahead };
-        Self { number, stored, ..together }
-    }
-
-    /// Leaves out of what is still to be delivered what `other`, which is not further, has passed.
-    fn raised_by(mut self, other: &Self) -> Self {
-        for held in &mut self.held {
-            held.position = held.position.max(other.reached(Some(&held.topic)));
-        }
-        let low = self.low;
-        self.held.retain(|held| held.position < low);
-        self.refused.retain(|refused| {
-            let has_passed = refused.position < other.reached(refused.topic.as_deref());
-            !has_passed || other.refused.iter().any(|it| it.position == refused.position)
-        });
-        self
-    }
-
-    /// Everything of `topic` before this position is passed.
-    fn reached(&self, topic: Option<&str>) -> Position {
-        let held = self.held.iter().find(|held| Some(held.topic.as_str()) == topic);
-        held.map_or(self.low, |held| held.position)
+        if is_later { other } else { self }
     }
 
     /// The lowest position that still must be read, which retention may not pass.
@@ -297,59 +269,17 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_one_of_two_checkpoints_has_passed_is_delivered() {
+    fn the_later_checkpoint_is_the_one_with_the_larger_number_and_without_numbers_the_further_one()
+    {
         let at = |low, number| Checkpoint {
             low: Position::start_of(low),
             number,
             ..Checkpoint::beginning(Uuid::nil())
         };
-        let holds = |low, number, held: &[(&str, u64)]| Checkpoint {
-            held: held
-                .iter()
-                .map(|(topic, held)| Held {
-                    topic: (*topic).into(),
-                    position: Position::start_of(*held),
-                })
-                .collect(),
-            ..at(low, number)
-        };
-        let both_ways = |a: Checkpoint, b: Checkpoint, together: Checkpoint| {
-            assert_eq!(a.clone().together_with(b.clone()), together);
-            assert_eq!(b.together_with(a), together);
-        };
-        both_ways(at(9, 4), at(7, 5), at(9, 5)); // counted from a file that was older
-        both_ways(at(9, 0), at(7, 5), at(9, 5));
-        both_ways(holds(9, 4, &[("a", 3)]), at(7, 5), holds(9, 5, &[("a", 7)]));
-        both_ways(at(8, 4), holds(9, 5, &[("a", 7)]), holds(9, 5, &[("a", 8)]));
-        both_ways(holds(9, 4, &[("a", 3)]), holds(3, 5, &[("b", 2)]), holds(9, 5, &[("a", 3)]));
-        both_ways(
-            holds(75, 37, &[("a", 2)]),
-            holds(4, 20, &[("a", 3), ("b", 3), ("c", 2)]),
-            holds(75, 37, &[("a", 3)]),
-        );
-        let other = Checkpoint { routing: "b".into(), ..at(7, 5) };
-        both_ways(holds(9, 4, &[("a", 3)]), other.clone(), other); // it went back for another routing
-    }
-
-    #[test]
-    fn a_refused_event_waits_unless_the_other_checkpoint_has_passed_it() {
-        let refused = |sequence| Refused {
-            position: Position::start_of(sequence),
-            topic: Some("a".into()),
-            reason: "refused".into(),
-            error: String::new(),
-        };
-        let committed = Checkpoint {
-            low: Position::start_of(9),
-            refused: vec![refused(3), refused(6)],
-            ..Checkpoint::beginning(Uuid::nil())
-        };
-        let behind =
-            Checkpoint { low: Position::start_of(5), ..Checkpoint::beginning(Uuid::nil()) };
-        let together = committed.clone().together_with(behind);
-        assert_eq!(together.refused, [refused(6)]);
-        let same = committed.clone().together_with(committed.clone());
-        assert_eq!(same.refused, committed.refused);
+        assert_eq!(at(9, 4).later(at(7, 5)), at(7, 5), "routing was changed: it went back");
+        assert_eq!(at(7, 5).later(at(9, 4)), at(7, 5));
+        assert_eq!(at(9, 0).later(at(7, 5)), at(9, 0));
+        assert_eq!(at(7, 0).later(at(9, 0)), at(9, 0));
     }
 
     #[test]

@@ -95,8 +95,8 @@ fn on_the_topic(json: &[u8]) {
     assert!(read.lowest() <= read.low && read.low <= read.highest());
     let _ = read.delivered();
     let beginning = Checkpoint::beginning(read.spool);
-    let _ = read.clone().together_with(beginning.clone());
-    let _ = beginning.together_with(read.clone());
+    let _ = read.clone().later(beginning.clone());
+    let _ = beginning.later(read.clone());
     let (moved, _) = read.for_routing("another");
     assert!(moved.lowest() <= moved.low);
     SPOOL.with(|(disk, id)| {

@@ -70,7 +70,6 @@ impl Link {
             self.room = self.pace.window(self.most, now.instant);
             self.silent = topics.silent_bytes(&self.pace);
         }
-        self.pace.note_silent(self.silent);
     }
 
     /// Whether `bytes` more fit into the share of a lane. The main lane may fill three quarters of the window and the

@@ -34,9 +34,6 @@ pub(super) struct Pace {
     /// and a round is so long.
     peak: u64,
     round: u64,
-    /// Bytes on their way to topics that do not answer while others do. They are no part of a round: the sink serves the
-    /// others meanwhile, and a topic that never answers would excuse itself for ever.
-    silent: u64,
     latency: Duration,
 }
 
@@ -65,25 +62,14 @@ impl Pace {
             before: Totals::default(),
             peak: 0,
             round: 0,
-            silent: 0,
             latency: Duration::ZERO,
         }
-    }
-
-    /// Notes how many bytes are on their way to topics that do not answer while others do.
-    pub fn note_silent(&mut self, bytes: usize) {
-        self.silent = bytes as u64;
-    }
-
-    /// Bytes on their way that the sink serves.
-    fn on_their_way(&self) -> u64 {
-        self.handed_over.saturating_sub(self.now.answered).saturating_sub(self.silent)
     }
 
     /// Counts a record that goes to the sink. Returns its turn, for [`Pace::excused_until`].
     pub fn hand_over(&mut self, bytes: usize) -> u64 {
         self.handed_over += bytes as u64;
-        self.peak = self.peak.max(self.on_their_way());
+        self.peak = self.peak.max(self.handed_over.saturating_sub(self.now.answered));
         self.round = self.round.max(self.peak);
         self.handed_over
     }
@@ -97,7 +83,7 @@ impl Pace {
         }
         let totals = self.now;
         let peak = self.peak;
-        self.peak = self.on_their_way();
+        self.peak = self.handed_over.saturating_sub(totals.answered);
         match self.ticks.back_mut() {
             Some(tick) if now < tick.begin + self.hold_after / TICK_DIVISOR => {
                 (tick.end, tick.totals, tick.peak) = (now, totals, tick.peak.max(peak));
@@ -281,27 +267,6 @@ mod tests {
             pace.answered(10, None, at(seconds));
         }
         assert_eq!(pace.excused_until(turn), Some(at(3)));
-    }
-
-    #[test]
-    fn bytes_that_wait_for_a_silent_topic_lengthen_no_excuse_of_theirs() {
-        let excused = |notes: bool| {
-            let mut pace = Pace::new(HOLD_AFTER);
-            let start = Instant::now();
-            let at = |seconds| start + Duration::from_secs(seconds);
-            let turn = pace.hand_over(20);
-            for seconds in 1..=50 {
-                pace.hand_over(20); // waits as well
-                if notes && seconds > 2 {
-                    pace.note_silent(20 * seconds as usize);
-                }
-                pace.hand_over(10);
-                pace.answered(10, None, at(seconds));
-            }
-            pace.excused_until(turn).unwrap() - start
-        };
-        assert!(excused(true) < Duration::from_secs(15), "{:?}", excused(true));
-        assert_eq!(excused(false), Duration::from_secs(50), "the reason why they have to be known");
     }
 
     #[test]

@@ -59,19 +59,15 @@ impl Start {
     /// passed them. Reading them from the spool would be wrong: repeats that this source passed over, of another
     /// source's events, are behind the checkpoint too, and the other source may still have to deliver them.
     pub(super) fn unsaved(&self) -> Option<Attempt> {
-        let found = self.found.as_ref()?;
-        let is_behind = |file: &Checkpoint| {
-            let together = file.clone().together_with(found.clone());
-            file.number < found.number || (together.low, &together.held) != (file.low, &file.held)
-        };
-        let writer = found.writer.filter(|_| self.file.as_ref().is_none_or(is_behind))?;
-        Some(Attempt { number: found.number, writer })
+        let Checkpoint { number, writer, .. } = self.found.as_ref()?;
+        let is_behind = self.file.as_ref().is_none_or(|file| file.number < *number);
+        writer.filter(|_| is_behind).map(|writer| Attempt { number: *number, writer })
     }
 
-    /// Returns what both checkpoints say together.
+    /// Returns the later one of both checkpoints.
     pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
         match (self.file.clone(), self.found.clone()) {
-            (Some(file), Some(found)) => Some(file.together_with(found)),
+            (Some(file), Some(found)) => Some(file.later(found)),
             (file, found) => file.or(found),
         }
     }
