@@ -334,7 +334,7 @@ const RARE_ON_A_DISK_THAT_LIES: [&str; 9] = [
 ];
 
 /// Seeds that found something on a disk that lies.
-const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 12] = [
+const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 14] = [
     // A lane that was opened again, since another topic was in trouble, began the tries at a bad page again.
     (Senders::One, Delivery::ExactlyOnce, 160001024),
     (Senders::One, Delivery::ExactlyOnce, 160001026),
@@ -353,6 +353,10 @@ const KEPT_ON_A_DISK_THAT_LIES: [(Senders, Delivery, u64); 12] = [
     (Senders::One, Delivery::Switching, 170010651),
     (Senders::One, Delivery::Switching, 170010743),
     (Senders::One, Delivery::Switching, 170011015),
+    // Each broke an attempt at the repeats of seed 170500113: to take of file and topic the checkpoint whose oldest event is
+    // later, and to count what either has passed as delivered, where the topic's lists an event as refused.
+    (Senders::One, Delivery::Switching, 173100500),
+    (Senders::One, Delivery::Switching, 177000788),
     // Damage in front of a delivery took a lane back to its first event, which was committed.
     (Senders::One, Delivery::Switching, 173100360),
 ];
