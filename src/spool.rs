@@ -229,6 +229,12 @@ impl Spool {
         self.shared.look(|ledger| ledger.durable_end())
     }
 
+    /// Whether the delivery at `sequence` was removed by retention, after it was delivered.
+    pub fn is_removed(&self, sequence: u64) -> bool {
+        let found = self.shared.look(|ledger| ledger.place(sequence));
+        matches!(found, ledger::Lookup::Removed { .. })
+    }
+
     /// Blocks the thread until `durable_end() > than` (true), or until `timeout` has passed or no more
     /// deliveries can come because the writer has ended or the spool is poisoned (false).
     pub fn wait_for_more(&self, than: u64, timeout: Duration) -> bool {

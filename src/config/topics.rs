@@ -90,14 +90,14 @@ pub(super) const TOPIC: Kind<String> = Kind {
         }
         _ => Ok(text.into()),
     },
-    expected: "Write 1 to 249 letters, digits, `.`, `_` and `-`, and not `.` or `..` alone.",
+    expected: "Write 1 to 249 letters, digits, `.`, `_` and `-`, not beginning with `__`, and not `.` or `..` alone.",
     show: |text| string(text),
 };
 
 /// A topic that there is only where its key is set.
 const OPTIONAL_TOPIC: Kind<String> = Kind {
-    expected: "Write 1 to 249 letters, digits, `.`, `_` and `-`, and not `.` or `..` alone; or take the key out, to \
-               have no such topic.",
+    expected: "Write 1 to 249 letters, digits, `.`, `_` and `-`, not beginning with `__`, and not `.` or `..` alone; or \
+               take the key out, to have no such topic.",
     ..TOPIC
 };
 

@@ -159,6 +159,15 @@ impl Quarantine {
         Ok(Quarantined { path, length, sha256 })
     }
 
+    /// Whether a range that begins where `damage` does is kept: a forwarder has passed it by.
+    pub fn has_damage(&self, damage: &Damage) -> io::Result<bool> {
+        match self.disk.info(&self.folder.join(format!("{}.json", name_of(damage)))) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Keeps a damaged range of a segment, under the same name and with the same label whichever part of it a lane came to.
     /// Where another range was kept that begins there too, both stay: a part of the one may have healed since.
     pub fn keep_damage(
@@ -167,9 +176,8 @@ impl Quarantine {
         damage: &Damage,
         now: UnixMillis,
     ) -> io::Result<Quarantined> {
-        let segment = damage.segment.file_stem().unwrap_or_default().to_string_lossy();
         let length = damage.to - damage.from;
-        let name = format!("damage-{segment}-{:012}", damage.from);
+        let name = name_of(damage);
         let name = match self.disk.info(&self.folder.join(format!("{name}.bytes"))) {
             Ok(other) if other.length != length => format!("{name}-{:012}", damage.to),
             _ => name,
@@ -243,6 +251,12 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// The name, without its ending, of the item for a damaged range.
+fn name_of(damage: &Damage) -> String {
+    let segment = damage.segment.file_stem().unwrap_or_default().to_string_lossy();
+    format!("damage-{segment}-{:012}", damage.from)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod scan;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
+    fmt, io, ops,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -81,6 +81,26 @@ pub struct Viewer {
     /// The extent as it was when the viewer was opened, before the segments were listed: so all that it says was in
     /// them by then. `None` also where a later version has written it, which [`Viewer::check_versions`] tells.
     noted: Option<Extent>,
+}
+
+/// The last segment, which is missing.
+pub struct MissingEnd {
+    path: PathBuf,
+    /// The deliveries that were certainly in it.
+    known: ops::Range<u64>,
+    /// The number behind all that it can have held.
+    pub behind: u64,
+}
+
+impl fmt::Display for MissingEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, the last segment, is gone", self.path.display())?;
+        let ops::Range { start, end } = self.known;
+        match start < end {
+            true => write!(f, " with sequences {start}..{end}, and perhaps later ones"),
+            false => Ok(()),
+        }
+    }
 }
 
 /// A segment as its name and the directory describe it.
@@ -180,13 +200,17 @@ impl Viewer {
         Ok(())
     }
 
-    /// Returns the segment that was begun last and the number behind all that it can have held, if it is missing.
-    pub fn missing_end(&self) -> Result<Option<(PathBuf, u64)>, OpenError> {
+    /// Returns the segment that was begun last, if it is missing.
+    pub fn missing_end(&self) -> Result<Option<MissingEnd>, OpenError> {
         // The note first: a segment is there before it is noted.
         let extent = self.extent.read(&*self.disk)?.filter(|extent| Some(extent.spool) == self.id);
         let last = recovery::generations(&*self.disk, &self.segments)?.last().copied();
         let missing = extent.filter(|extent| last.is_none_or(|last| last < extent.segment));
-        Ok(missing.map(|it| (segment::path(&self.segments, it.segment), it.behind())))
+        Ok(missing.map(|it| MissingEnd {
+            path: segment::path(&self.segments, it.segment),
+            known: it.segment..it.durable_to(),
+            behind: it.behind(),
+        }))
     }
 
     /// Finds deliveries by following the frames' heads, without checking checksums. Deliveries behind damage are not

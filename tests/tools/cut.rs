@@ -2,12 +2,13 @@
 
 use std::{
     fs::{self, OpenOptions},
+    path::Path,
     time::Duration,
 };
 
 use crate::support::{
     bridge::{Bridge, LEADS, Settings, TOKEN},
-    wait,
+    process, wait,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +41,20 @@ fn cut(mode: &str, end: impl Fn(&mut Bridge)) {
         let label = labels.find(|path| path.extension().is_some_and(|it| it == "json")).unwrap();
         let label = fs::read_to_string(label).unwrap();
         assert!(label.contains("sequences 1..4"), "{label}");
+        // The service has passed them: the tools do not call that delivered.
+        let verified = || run_on(bridge.spool(), &["spool", "verify"]);
+        let passed = || verified().contains("sequences 1..4, passed by and in quarantine");
+        wait::until("verify says that they are passed by", PATIENCE, passed);
+        assert!(!verified().contains("already delivered"), "{}", verified());
     }
+}
+
+/// What a command says about the spool folder.
+fn run_on(spool: &Path, words: &[&str]) -> String {
+    let mut command = process::tied(env!("CARGO_BIN_EXE_millrace"));
+    command.args(words).arg("--directory").arg(spool);
+    let said = command.output().unwrap();
+    String::from_utf8_lossy(&said.stdout).into_owned()
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn missing_first_and_last_segments_are_named_where_they_are_wanted() {
     std::fs::remove_file(segments.last().unwrap()).unwrap();
     let ended = folder.tool(&["export"]);
     assert_eq!(ended.code, 1);
-    for words in ["sequences 1..4", "the last segment, is missing"] {
+    for words in ["sequences 1..4", "the last segment, is gone"] {
         assert!(ended.errors.contains(words), "{words} in\n{}", ended.errors);
     }
     let middle = folder.tool(&["export", "--from", "4", "--to", "5"]);

@@ -62,7 +62,10 @@ fn damage_in_what_was_delivered_is_told_as_such() {
     let folder = Folder::with(&[("leads", 10)]);
     folder.deliver("leads", "7.0", &[]);
     flip(&folder.segments("leads")[0], HEADER as usize + 100);
-    assert_damage(&folder, "sequences 1..2, already delivered");
+    assert_damage(
+        &folder,
+        "sequences 1..2, already delivered, unless it was removed from quarantine",
+    );
     folder.deliver("leads", "7.0", &[("held", "1.0")]);
     assert_damage(&folder, "sequences 1..2, undelivered");
 }
@@ -209,12 +212,17 @@ fn a_frame_larger_than_the_buffer_is_checked_too() {
 #[test]
 fn a_last_segment_that_is_gone_is_damage() {
     let folder = Folder::with(&[("leads", 9)]);
+    folder.stop("leads");
     let last = folder.segments("leads").pop().unwrap();
     fs::remove_file(&last).unwrap();
     let ended = folder.tool(&["verify"]);
     assert_eq!(ended.code, 1, "{}", ended.out);
-    let line = format!("DAMAGE {}, the last segment, is gone", last.display());
-    assert!(ended.out.contains(&line), "{}", ended.out);
+    let line = format!("{}, the last segment, is gone", last.display());
+    assert!(ended.out.contains(&format!("DAMAGE {line}")), "{}", ended.out);
+    assert!(ended.out.contains("sequences 7..10, and perhaps later ones"), "{}", ended.out);
+    let seen = folder.tool(&["inspect"]);
+    assert_eq!(seen.code, 1, "{}", seen.out);
+    assert!(seen.out.contains(&line), "{}", seen.out);
 }
 
 #[test]

@@ -135,12 +135,14 @@ impl Export<'_> {
                 "{source}: the segments before {first:020}.segment are missing: sequences {low}..{first}"
             ));
         }
-        if let Ok(Some((path, behind))) = viewer.missing_end()
-            && low < behind
-            && self.concerns(segments.last().map_or(low, |last| last.first_sequence + 1), behind)
+        if let Ok(Some(missing)) = viewer.missing_end()
+            && low < missing.behind
+            && self.concerns(
+                segments.last().map_or(low, |last| last.first_sequence + 1),
+                missing.behind,
+            )
         {
-            let path = path.display();
-            self.complain(format_args!("{source}: {path}, the last segment, is missing"));
+            self.complain(format_args!("{source}: {missing}"));
         }
     }
 

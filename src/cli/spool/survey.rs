@@ -113,6 +113,13 @@ fn look(disk: &Arc<dyn Disk>, directory: &Path, source: &SourceName) -> Survey {
         survey.lowest = checkpoint.lowest();
         survey.checkpoint_written_at = Some(checkpoint.written_at);
     }
+    match viewer.missing_end() {
+        Ok(Some(missing)) if survey.lowest.sequence < missing.behind => {
+            survey.problems.push(missing.to_string());
+        }
+        Ok(_) => {}
+        Err(newer) => survey.problems.push(newer.to_string()),
+    }
     if let Err(fenced) = CheckpointFile::new(disk.clone(), &folder).check_fence() {
         survey.problems.push(fenced.to_string());
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Found, Selection, survey::load_checkpoint, with_causes};
 use crate::{
     cli::{print, progress::Bar, text},
-    deliver::deduplicate,
+    deliver::{deduplicate, quarantine::Quarantine},
     source::SourceName,
     spool::{
         Damage,
@@ -85,10 +85,9 @@ impl Verifier<'_> {
         let lowest = self.lowest(viewer);
         let mut tally = Tally::default();
         match viewer.missing_end() {
-            Ok(Some((path, behind))) if lowest.sequence < behind => {
+            Ok(Some(missing)) if lowest.sequence < missing.behind => {
                 tally.damaged += 1;
-                let path = path.display();
-                self.complain(source, format_args!("DAMAGE {path}, the last segment, is gone"));
+                self.complain(source, format_args!("DAMAGE {missing}"));
             }
             Ok(_) => {}
             Err(newer) => self.complain(source, newer),
@@ -183,7 +182,13 @@ impl Verifier<'_> {
                 Seen::Delivery(_) => tally.deliveries += 1,
                 Seen::Damage(damage) => {
                     tally.damaged += 1;
-                    self.complain(source, describe(&damage, lowest));
+                    let quarantine = Quarantine::new(
+                        self.found.disk.clone(),
+                        &self.found.directory.join(source.as_str()),
+                    );
+                    // A folder that cannot be read is named by `inspect`.
+                    let is_kept = quarantine.has_damage(&damage).unwrap_or(false);
+                    self.complain(source, describe(&damage, lowest, is_kept));
                 }
                 Seen::Unfinished { from, to } => {
                     let path = segment.path.display();
@@ -231,13 +236,17 @@ impl Verifier<'_> {
     }
 }
 
-/// Describes damage: `DAMAGE …/00000000000000000001.segment bytes 64..4096, sequences 1..3, undelivered`.
-fn describe(damage: &Damage, lowest: Position) -> String {
+/// Describes damage: `DAMAGE …/00000000000000000001.segment bytes 64..4096, sequences 1..3, undelivered`. `is_kept`:
+/// quarantine has it.
+fn describe(damage: &Damage, lowest: Position, is_kept: bool) -> String {
     let what = if damage.from == damage.to { "MISSING" } else { "DAMAGE" };
+    let is_passed = damage.next_sequence <= lowest.sequence;
     let meaning = if damage.first_sequence == damage.next_sequence {
         "no delivery is lost by it"
-    } else if damage.next_sequence <= lowest.sequence {
-        "already delivered"
+    } else if is_passed && is_kept {
+        "passed by and in quarantine: not delivered, unless it was before the damage"
+    } else if is_passed {
+        "already delivered, unless it was removed from quarantine"
     } else {
         "undelivered"
     };

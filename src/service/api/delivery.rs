@@ -139,11 +139,12 @@ fn within<'a>(
 
 /// Why a delivery is not to be read in the spool.
 fn why_not_there(known: &ApiBackend, source: &SourceName, sequence: u64) -> &'static str {
-    // The forwarder may have passed it since the attempt to read it.
-    match known.spool(source).map(|spool| spool.lowest().sequence > sequence) {
+    // Only delivered segments are removed, so one that was removed meanwhile is told as such.
+    match known.spool(source).map(|spool| spool.is_removed(sequence)) {
         Some(true) => "It is delivered, and no longer in the spool (spool.keep_delivered).",
         Some(false) => {
-            "It cannot be read in the spool: `millrace spool verify` tells what is damaged there."
+            "It cannot be read in the spool: `millrace spool verify` tells what is damaged there, and whether it was \
+             delivered before."
         }
         None => "It is not in the spool of this source, which is set aside.",
     }
